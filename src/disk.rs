@@ -1,0 +1,26 @@
+//! The file system, through directory handles: the only place that writes to it.
+//!
+//! Everything goes by [`Dir`], an open directory, and one [`Name`]-sized step at a time, so that no path is ever longer than the
+//! kernel takes, no link is followed unseen, and an entry cannot be swapped for another between two steps. Every error
+//! names the operation and the path.
+//!
+//! ```text
+//! dir.rs      an open directory: look, make, link, rename, remove
+//! durable.rs  what survives a power cut: write-then-rename, syncfs
+//! lock.rs     one process at a time
+//! clock.rs    what time a file system believes it is
+//! ```
+//!
+//! Deliberately absent: what the files mean; asynchronous calls (callers run this on threads that may block).
+
+mod clock;
+mod dir;
+mod durable;
+mod error;
+mod lock;
+
+pub use clock::file_system_now;
+pub use dir::{Dir, Kind, Listed, Stat};
+pub use durable::{replace_file, replace_symlink};
+pub use error::DiskError;
+pub use lock::{Lock, LockError};

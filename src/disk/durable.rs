@@ -1,0 +1,39 @@
+//! What survives a power cut: written beside its place, synced, renamed into it (`storage-format.md` §9).
+
+use std::io::Write;
+
+use super::dir::Step;
+use super::{Dir, DiskError};
+
+/// Puts `content` at `name` so that after a crash the old file or the new one is there, whole. Synced when it returns.
+pub fn replace_file<N: Step + ?Sized>(dir: &Dir, name: &N, content: &[u8], mode: u32) -> Result<(), DiskError> {
+    let temporary = temporary(name);
+    remove_if_there(dir, &temporary)?;
+    let mut file = dir.create_file(temporary.as_str(), mode)?;
+    let written = file.write_all(content).and_then(|()| file.sync_all());
+    written.map_err(DiskError::at("write", &dir.path_of(temporary.as_str())))?;
+    dir.rename(temporary.as_str(), dir, name)?;
+    // The rename lives in the directory: without this it may be undone by a crash.
+    dir.sync()
+}
+
+/// Points the symbolic link `name` at `target`, in one step for everybody who looks. **Not** synced: the caller does that
+/// when it may take its time.
+pub fn replace_symlink<N: Step + ?Sized>(dir: &Dir, name: &N, target: &[u8]) -> Result<(), DiskError> {
+    let temporary = temporary(name);
+    remove_if_there(dir, &temporary)?;
+    dir.symlink(target, temporary.as_str())?;
+    dir.rename(temporary.as_str(), dir, name)
+}
+
+fn temporary<N: Step + ?Sized>(name: &N) -> String {
+    format!(".{}.new", name.step().to_string_lossy())
+}
+
+/// A temporary left by a crash is in nobody's way.
+fn remove_if_there(dir: &Dir, name: &str) -> Result<(), DiskError> {
+    match dir.remove_file(name) {
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,9 @@
+//! sceneshift: brings one staging tree of Puppet code to every compile master and swaps it in whole, between requests.
+
+pub mod codec;
+pub mod config;
+pub mod datadir;
+pub mod disk;
+pub mod progress;
+pub mod values;
+pub mod wire;

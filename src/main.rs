@@ -1,0 +1,3 @@
+//! The `sceneshift` command.
+
+fn main() {}
