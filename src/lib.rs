@@ -4,6 +4,8 @@ pub mod codec;
 pub mod config;
 pub mod datadir;
 pub mod disk;
+pub mod farm;
+pub mod pause;
 pub mod progress;
 pub mod values;
 pub mod wire;
