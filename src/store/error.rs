@@ -98,7 +98,10 @@ pub enum StoreError {
     /// GC may not run now.
     #[error("fsck is reading the store, or another GC runs; try again when it is done")]
     Held,
-    /// The caller's own file system calls.
+    /// The caller's progress asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+    /// The directory of the store cannot be opened or made.
     #[error(transparent)]
     Disk(#[from] DiskError),
 }

@@ -18,6 +18,16 @@ pub(super) struct Gate {
 struct State {
     committing: BTreeSet<RepoName>,
     holds: usize,
+    gc: Gc,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Gc {
+    #[default]
+    Absent,
+    Looking,
+    /// Waiting for commits to end, or removing: no new commit begins.
+    Sweeping,
 }
 
 impl Gate {
@@ -36,17 +46,27 @@ impl Gate {
     }
 
     pub(super) fn commit(&self, repo: &RepoName) -> CommitTurn<'_> {
-        let mut state = self.wait_while(|state| state.committing.contains(repo));
+        let mut state = self.wait_while(|state| state.gc == Gc::Sweeping || state.committing.contains(repo));
         state.committing.insert(repo.clone());
         CommitTurn { gate: self, repo: repo.clone() }
     }
 
     pub(super) fn hold(&self) {
-        self.lock().holds += 1;
+        self.wait_while(|state| state.gc == Gc::Sweeping).holds += 1;
     }
 
     pub(super) fn release(&self) {
         self.change(|state| state.holds -= 1);
+    }
+
+    /// Begins a GC, unless one runs or is held off.
+    pub(super) fn collect(&self) -> Option<GcTurn<'_>> {
+        let mut state = self.lock();
+        if state.gc != Gc::Absent || state.holds > 0 {
+            return None;
+        }
+        state.gc = Gc::Looking;
+        Some(GcTurn { gate: self })
     }
 }
 
@@ -68,5 +88,44 @@ impl Drop for CommitTurn<'_> {
         self.gate.change(|state| {
             state.committing.remove(&self.repo);
         });
+    }
+}
+
+/// While it lives, no other GC begins.
+#[derive(Debug)]
+pub(super) struct GcTurn<'a> {
+    gate: &'a Gate,
+}
+
+impl<'a> GcTurn<'a> {
+    /// Waits until no commit is under way; none begins until the answer is dropped. `None` where GC is held off by now.
+    pub(super) fn sweep(&self) -> Option<SweepTurn<'a>> {
+        let mut state = self.gate.lock();
+        if state.holds > 0 {
+            return None;
+        }
+        state.gc = Gc::Sweeping;
+        drop(state);
+        let turn = SweepTurn { gate: self.gate };
+        drop(self.gate.wait_while(|state| !state.committing.is_empty()));
+        Some(turn)
+    }
+}
+
+impl Drop for GcTurn<'_> {
+    fn drop(&mut self) {
+        self.gate.change(|state| state.gc = Gc::Absent);
+    }
+}
+
+/// While it lives, no commit is under way.
+#[derive(Debug)]
+pub(super) struct SweepTurn<'a> {
+    gate: &'a Gate,
+}
+
+impl Drop for SweepTurn<'_> {
+    fn drop(&mut self) {
+        self.gate.change(|state| state.gc = Gc::Looking);
     }
 }

@@ -230,12 +230,17 @@ pub(super) fn each<S: source::Source + ?Sized>(
     records.status().map_err(|source| StoreError::Read { family, source })
 }
 
-/// The value of heads and tags.
-pub(super) fn decode_commit_id(bytes: &[u8]) -> Result<CommitId, DecodeError> {
-    let mut reader = Reader::new("a commit's id", bytes);
+/// An id that stands alone: the value of heads and tags, the key of objects.
+pub(super) fn decode_id(bytes: &[u8]) -> Result<[u8; 32], DecodeError> {
+    let mut reader = Reader::new("an id", bytes);
     let id = reader.take()?;
     reader.finish()?;
-    Ok(CommitId::from_bytes(id))
+    Ok(id)
+}
+
+/// The value of heads and tags.
+pub(super) fn decode_commit_id(bytes: &[u8]) -> Result<CommitId, DecodeError> {
+    decode_id(bytes).map(CommitId::from_bytes)
 }
 
 /// The repo of a key.
