@@ -7,5 +7,6 @@ pub mod disk;
 pub mod farm;
 pub mod pause;
 pub mod progress;
+pub mod store;
 pub mod values;
 pub mod wire;
