@@ -5,5 +5,6 @@ pub mod config;
 pub mod datadir;
 pub mod disk;
 pub mod progress;
+pub mod remote;
 pub mod values;
 pub mod wire;

@@ -377,6 +377,22 @@ pub struct TagRequest {
     pub commit: Option<CommitId>,
 }
 
+/// The tags of a repo: `GET /v1/repos/{repo}/tags`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Tags {
+    /// Each tag and its commit.
+    pub tags: std::collections::BTreeMap<String, CommitId>,
+}
+
+/// The repos of a primary: `GET /v1/repos`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Repos {
+    /// Each repo and its head, `null` where nothing was committed yet.
+    pub repos: std::collections::BTreeMap<RepoName, Option<CommitId>>,
+}
+
 /// What GC removed: `POST /v1/repos/{repo}/gc`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
