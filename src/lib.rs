@@ -1,5 +1,6 @@
 //! sceneshift: brings one staging tree of Puppet code to every compile master and swaps it in whole, between requests.
 
+pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod datadir;

@@ -26,7 +26,7 @@ pub enum RemoteError {
     #[error("cannot set up an HTTP client")]
     Setup(#[source] reqwest::Error),
     /// Nobody answers there.
-    #[error("cannot connect to {place}; {}", is_it_running(place))]
+    #[error("cannot connect to {place} ({})", is_it_running(place))]
     Unreachable {
         /// Where.
         place: Place,
@@ -34,13 +34,13 @@ pub enum RemoteError {
         source: TransportError,
     },
     /// No answer came in time.
-    #[error("{place} did not answer in time; is it overloaded, or its disk stuck? Its log may say")]
+    #[error("{place} did not answer in time (is it overloaded, or its disk stuck? its log may say)")]
     TimedOut {
         /// Where.
         place: Place,
     },
     /// The connection broke in the middle of a request or an answer.
-    #[error("the connection to {place} broke; was it stopped?")]
+    #[error("the connection to {place} broke (was it stopped?)")]
     Broken {
         /// Where.
         place: Place,
@@ -58,7 +58,7 @@ pub enum RemoteError {
         paths: Vec<String>,
     },
     /// Something answered, but not as a sceneshift of this version does.
-    #[error("{place} gave an answer that makes no sense; is it a sceneshift of the same version?")]
+    #[error("{place} gave an answer that makes no sense (is it a sceneshift of the same version?)")]
     Protocol {
         /// Where.
         place: Place,

@@ -211,7 +211,7 @@ async fn a_control_socket_is_spoken_to_and_its_absence_is_explained() {
     let remote = Remote::unix(&path).unwrap();
     let error = remote.status().await.unwrap_err();
     assert!(error.is_unreachable(), "{error:?}");
-    assert!(error.to_string().contains("control.sock; is the daemon running"), "{error}");
+    assert!(error.to_string().contains("control.sock (is the daemon running"), "{error}");
 
     let listener = UnixListener::bind(&path).unwrap();
     let seen = Seen::default();
