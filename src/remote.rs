@@ -39,7 +39,7 @@ use crate::wire::api::Problem;
 
 pub use address::{Place, encode_path};
 pub use backoff::Backoff;
-pub use calls::{At, FileAnswer, HeadAnswer, NO_COMMIT_YET};
+pub use calls::{FileAnswer, HeadAnswer, NO_COMMIT_YET};
 pub use control::Hold;
 pub use error::{ProtocolError, RemoteError};
 pub use stream::{ObjectStream, READ_TIMEOUT};

@@ -21,7 +21,7 @@ pub(super) struct Args {
 }
 
 const AFTER_HELP: &str = "\
-A commit is named by its id or the first digits of it (4 or more), by a tag, or as `head`.
+A commit is named by its id or the first digits of it (8 or more), by a tag, or as `head`.
 The first five minutes, and what to do at 3 am: see README.md.";
 
 /// What to do.

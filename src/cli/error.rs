@@ -51,14 +51,6 @@ pub(super) enum CliError {
         /// Those that there are.
         known: Vec<RepoName>,
     },
-    /// A text that names no commit.
-    #[error("{text:?} names no commit of {repo}: neither a tag, nor the first digits of a commit's id")]
-    UnknownCommit {
-        /// The text.
-        text: String,
-        /// The repo.
-        repo: RepoName,
-    },
     /// A text that names nothing that this machine keeps, while the primary cannot be asked.
     #[error(
         "{text:?} names no commit of {repo} that is kept here, and the primary cannot be reached to ask for others"
@@ -86,9 +78,14 @@ pub(super) enum CliError {
     /// A path to a directory where a file is needed.
     #[error("{0} is a directory")]
     NotAFile(String),
-    /// The first commit has none before it.
-    #[error("commit {0} is the first: there is none before it to compare with")]
-    NoParent(CommitId),
+    /// A path to a link where a file is needed: where it leads is for the caller to say.
+    #[error("{path} is a symbolic link to {target}")]
+    SymbolicLink {
+        /// The link.
+        path: String,
+        /// Where it points.
+        target: String,
+    },
     /// Clients that do not run a commit.
     #[error("not every client runs commit {}: {}", commit.short(), list(laggards))]
     NotEverywhere {
@@ -146,7 +143,6 @@ impl CliError {
                 "write one (README.md has an example), or name another with --config"
             }
             Self::SeveralRepos(_) | Self::UnknownRepo { .. } => "choose one with -r",
-            Self::UnknownCommit { .. } => "`sceneshift log` lists the commits, `sceneshift tag` the tags",
             Self::UnknownHere { .. } => "`sceneshift status` lists what is kept here",
             Self::AmbiguousCommit { .. } => "give more digits",
             Self::NotADirectory(_) => "`sceneshift cat` prints it",

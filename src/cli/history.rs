@@ -14,7 +14,7 @@ use super::output::{self, Table, ago, count, headline, plain, size};
 use super::place::Primary;
 use crate::remote::{FileAnswer, ObjectStream, RemoteError};
 use crate::values::{Author, TreePath};
-use crate::wire::api::{ChangeKind, CommitInfo, Diff, EntryKind, History, ListedEntry, Listing};
+use crate::wire::api::{ChangeKind, CommitInfo, Diff, EntryKind, History, ListedEntry};
 
 /// How many commits are asked for at once.
 const PAGE: usize = 200;
@@ -62,10 +62,9 @@ struct Shown {
 
 pub(super) async fn show(args: &ShowArgs) -> Result<(), CliError> {
     let primary = args.at.connect().await?;
-    let commit = primary.resolve_at(&args.commit).await?;
-    let info = primary.remote.commit_info(&primary.repo, commit).await?;
+    let info = primary.remote.commit_info(&primary.repo, &args.commit).await?;
     let diff = match info.parent {
-        Some(parent) => kept(primary.remote.diff(&primary.repo, parent, info.commit).await)?,
+        Some(parent) => kept(primary.remote.diff(&primary.repo, Some(parent), info.commit).await)?,
         None => None,
     };
     let shown = Shown { info, diff };
@@ -127,15 +126,7 @@ fn author(author: &Author) -> String {
 
 pub(super) async fn diff(args: &DiffArgs) -> Result<(), CliError> {
     let primary = args.at.connect().await?;
-    let to = primary.resolve(&args.to).await?;
-    let from = match &args.from {
-        Some(text) => primary.resolve(text).await?,
-        None => {
-            let info = primary.remote.commit_info(&primary.repo, crate::remote::At::Commit(to)).await?;
-            info.parent.ok_or(CliError::NoParent(to))?
-        }
-    };
-    let diff = primary.remote.diff(&primary.repo, from, to).await?;
+    let diff = primary.remote.diff(&primary.repo, args.from.as_ref(), &args.to).await?;
     output::answer(args.at.server.json, &diff, || diff_lines(&diff))
 }
 
@@ -158,16 +149,20 @@ fn diff_lines(diff: &Diff) -> String {
 pub(super) async fn ls(args: &LsArgs) -> Result<(), CliError> {
     let primary = args.at.connect().await?;
     let path = tree_path(&args.path)?;
-    let commit = primary.resolve_at(&args.commit).await?;
-    match primary.remote.listing_or_file(&primary.repo, commit, &path).await? {
-        FileAnswer::Listing(listing) => output::answer(args.at.server.json, &listing, || listing_lines(&listing)),
+    match primary.remote.listing_or_file(&primary.repo, &args.commit, &path).await? {
+        FileAnswer::Listing(listing) => {
+            output::answer(args.at.server.json, &listing, || listing_lines(&listing.entries))
+        }
+        FileAnswer::Link(entry) => {
+            output::answer(args.at.server.json, &entry, || listing_lines(std::slice::from_ref(&entry)))
+        }
         FileAnswer::File(_) => Err(CliError::NotADirectory(path.to_string())),
     }
 }
 
-fn listing_lines(listing: &Listing) -> String {
+fn listing_lines(entries: &[ListedEntry]) -> String {
     let mut table = Table::plain([true, false]);
-    for entry in &listing.entries {
+    for entry in entries {
         table.row([entry.size.map(size).unwrap_or_default(), entry_name(entry)]);
     }
     table.to_string()
@@ -187,9 +182,12 @@ fn entry_name(entry: &ListedEntry) -> String {
 pub(super) async fn cat(args: &CatArgs) -> Result<(), CliError> {
     let primary = Primary::connect(args.server.as_deref(), args.repo.clone()).await?;
     let path = tree_path(&args.path)?;
-    let commit = primary.resolve_at(&args.commit).await?;
-    let stream = match primary.remote.listing_or_file(&primary.repo, commit, &path).await? {
+    let stream = match primary.remote.listing_or_file(&primary.repo, &args.commit, &path).await? {
         FileAnswer::File(stream) => stream,
+        FileAnswer::Link(entry) => {
+            let target = output::plain(entry.target.as_deref().unwrap_or(""));
+            return Err(CliError::SymbolicLink { path: path.to_string(), target });
+        }
         FileAnswer::Listing(_) => return Err(CliError::NotAFile(path.to_string())),
     };
     let copied = tokio::task::spawn_blocking(move || copy(stream, &path)).await;

@@ -7,17 +7,14 @@ use super::args::{RepoArgs, ServerArgs, SocketArgs};
 use super::error::CliError;
 use crate::config::{self, CLIENT_CONFIG, ConfigError, PRIMARY_CONFIG};
 use crate::datadir::CONTROL_SOCKET;
-use crate::remote::{At, Remote};
+use crate::remote::Remote;
 use crate::values::{CommitId, RepoName};
 
 /// Where a primary is that nobody said anything about.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8145";
 
-/// Fewer digits of an id name nothing: a typing error should not hit a commit.
-const FEWEST_DIGITS: usize = 4;
-
-/// How much of the history is asked for at once.
-const PAGE: usize = 500;
+/// Fewer digits of an id name nothing, as on the primary: a typing error should not hit a commit.
+const FEWEST_DIGITS: usize = 8;
 
 /// A repo of a primary.
 pub(super) struct Primary {
@@ -45,43 +42,17 @@ impl Primary {
         let remote = connect(server)?;
         let repo = match repo {
             Some(repo) => repo,
-            None => only(remote.repos().await?.repos.into_keys().collect())?,
+            None => only(remote.repos().await?.repos.into_iter().map(|info| info.repo).collect())?,
         };
         Ok(Self { remote, repo })
     }
 
-    /// The commit that a text names: `head`, a tag, an id or its first digits.
+    /// The commit that a text names. The primary knows what it means: `head`, a tag, an id or its first digits.
     pub(super) async fn resolve(&self, text: &str) -> Result<CommitId, CliError> {
-        if let Ok(id) = text.parse() {
-            return Ok(id);
+        match text.parse() {
+            Ok(id) => Ok(id),
+            Err(_) => Ok(self.remote.commit_info(&self.repo, text).await?.commit),
         }
-        if text == "head" {
-            return Ok(self.remote.commit_info(&self.repo, At::Head).await?.commit);
-        }
-        if let Some(id) = self.remote.tags(&self.repo).await?.tags.get(text) {
-            return Ok(*id);
-        }
-        let unknown = || CliError::UnknownCommit { text: text.to_owned(), repo: self.repo.clone() };
-        if !is_abbreviation(text) {
-            return Err(unknown());
-        }
-        let mut found = Vec::new();
-        let mut before = None;
-        loop {
-            let page = self.remote.history(&self.repo, before, PAGE).await?;
-            found.extend(page.commits.iter().map(|info| info.commit).filter(|id| id.to_string().starts_with(text)));
-            // A primary that answers with the same place again must not keep us for ever.
-            if page.next.is_none() || page.next == before {
-                break;
-            }
-            before = page.next;
-        }
-        one_of(text, found)?.ok_or_else(unknown)
-    }
-
-    /// The same, as routes take it: they know `head` themselves.
-    pub(super) async fn resolve_at(&self, text: &str) -> Result<At, CliError> {
-        if text == "head" { Ok(At::Head) } else { Ok(At::Commit(self.resolve(text).await?)) }
     }
 }
 
@@ -190,7 +161,7 @@ mod tests {
         assert!(matches!(one_of("abcd", vec![id("a"), id("a")]), Ok(Some(found)) if found == id("a")));
         let error = one_of("abcd", vec![id("a"), id("b")]).unwrap_err();
         assert!(error.to_string().contains(&id("b").to_string()), "{error}");
-        for (text, may_be) in [("abc", false), ("abcd", true), ("ABCD", false), ("v1.0", false), ("", false)] {
+        for (text, may_be) in [("abcdef0", false), ("abcdef01", true), ("ABCDEF01", false), ("v1.0", false)] {
             assert_eq!(is_abbreviation(text), may_be, "{text:?}");
         }
     }

@@ -1,18 +1,19 @@
 //! The routes of a primary.
 
-use std::fmt;
+use std::fmt::Display;
 use std::time::Duration;
 
 use reqwest::header::ACCEPT;
 use reqwest::{Method, RequestBuilder, StatusCode};
+use serde::Deserialize;
 
 use super::{LONG, ObjectStream, ProtocolError, QUICK, READ_TIMEOUT, Remote, RemoteError, media_type};
 use crate::progress::Snapshot;
 use crate::values::{CommitId, RepoName, TreePath};
 use crate::wire::STREAM_MEDIA_TYPE;
 use crate::wire::api::{
-    ClientReport, CommitAnswer, CommitInfo, CommitRequest, Diff, FetchRequest, Fleet, GcAnswer, History, Listing,
-    ObjectsRequest, Repos, RollbackRequest, TagRequest, Tags,
+    ClientReport, CommitAnswer, CommitInfo, CommitRequest, Diff, FetchRequest, Fleet, GcAnswer, History, ListedEntry,
+    Listing, ObjectsRequest, Repos, RollbackRequest, TagRequest, Tags,
 };
 
 /// How much longer than it was asked to wait a primary may take to answer a long poll.
@@ -20,24 +21,6 @@ const POLL_GRACE: Duration = Duration::from_secs(15);
 
 /// A 404 for a repo that has no commit yet has these words in its detail; a 404 for a repo that is not configured has not.
 pub const NO_COMMIT_YET: &str = "has no commit yet";
-
-/// A commit as routes name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum At {
-    /// The newest, whichever it is when the call arrives.
-    Head,
-    /// This one.
-    Commit(CommitId),
-}
-
-impl fmt::Display for At {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            At::Head => f.write_str("head"),
-            At::Commit(id) => id.fmt(f),
-        }
-    }
-}
 
 /// What a repo's head is.
 #[expect(
@@ -59,8 +42,18 @@ pub enum HeadAnswer {
 pub enum FileAnswer {
     /// A directory.
     Listing(Listing),
+    /// A symbolic link.
+    Link(ListedEntry),
     /// A file: its content.
     File(ObjectStream),
+}
+
+/// The documents among these answers.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ListingOrLink {
+    Listing(Listing),
+    Link(ListedEntry),
 }
 
 impl Remote {
@@ -112,30 +105,39 @@ impl Remote {
         self.json(self.get(&["v1", "repos", repo.as_str(), "commits"])?.query(&query), QUICK).await
     }
 
-    /// One commit.
-    pub async fn commit_info(&self, repo: &RepoName, commit: At) -> Result<CommitInfo, RemoteError> {
+    /// One commit, named by its id, the beginning of it, a tag, or `head`.
+    pub async fn commit_info(&self, repo: &RepoName, commit: impl Display) -> Result<CommitInfo, RemoteError> {
         self.json(self.get(&["v1", "repos", repo.as_str(), "commits", &commit.to_string()])?, QUICK).await
     }
 
-    /// What stands at `path` in a commit.
+    /// What stands at `path` in a commit, named likewise.
     pub async fn listing_or_file(
         &self,
         repo: &RepoName,
-        commit: At,
+        commit: impl Display,
         path: &TreePath,
     ) -> Result<FileAnswer, RemoteError> {
         let route = ["v1", "repos", repo.as_str(), "commits", &commit.to_string(), "files"];
         let request = self.client.get(self.place.url_with_path(&route, path)?);
         let response = self.send_bounded(request).await?;
         match media_type(&response) {
-            "application/json" => Ok(FileAnswer::Listing(self.document(response).await?)),
+            "application/json" => Ok(match self.document(response).await? {
+                ListingOrLink::Listing(listing) => FileAnswer::Listing(listing),
+                ListingOrLink::Link(entry) => FileAnswer::Link(entry),
+            }),
             _ => Ok(FileAnswer::File(ObjectStream::new(response, &self.place))),
         }
     }
 
-    /// What changed from one commit to another.
-    pub async fn diff(&self, repo: &RepoName, from: CommitId, to: CommitId) -> Result<Diff, RemoteError> {
-        let query = [("from", from.to_string()), ("to", to.to_string())];
+    /// What changed from one commit to another, named likewise; where `from` is absent, from the parent of `to`.
+    pub async fn diff(
+        &self,
+        repo: &RepoName,
+        from: Option<impl Display>,
+        to: impl Display,
+    ) -> Result<Diff, RemoteError> {
+        let mut query = vec![("to", to.to_string())];
+        query.extend(from.map(|from| ("from", from.to_string())));
         self.json(self.get(&["v1", "repos", repo.as_str(), "diff"])?.query(&query), LONG).await
     }
 

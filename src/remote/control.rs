@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{LONG, ProtocolError, QUICK, Remote, RemoteError};
-use crate::wire::api::{ClientReport, FsckHold, PinRequest, SyncRequest};
+use crate::wire::api::{ClientReport, FsckHold, PinRequest, PrimaryStatus, SyncRequest};
 
 /// The longest line that a hold begins with, in bytes: a path in JSON.
 const MAX_HOLD_LINE: usize = 64 << 10;
@@ -28,6 +28,11 @@ impl Hold {
 impl Remote {
     /// How a client's daemon does.
     pub async fn status(&self) -> Result<ClientReport, RemoteError> {
+        self.json(self.get(&["status"])?, QUICK).await
+    }
+
+    /// How a primary does.
+    pub async fn primary_status(&self) -> Result<PrimaryStatus, RemoteError> {
         self.json(self.get(&["status"])?, QUICK).await
     }
 

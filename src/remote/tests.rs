@@ -190,18 +190,22 @@ async fn a_waiting_read_ends_when_its_daemon_stops() {
 }
 
 #[tokio::test]
-async fn a_file_and_a_directory_are_told_apart_and_any_name_can_be_asked_for() {
+async fn a_file_a_link_and_a_directory_are_told_apart_and_any_name_can_be_asked_for() {
     let path = TreePath::new(b"a b/\xff%").unwrap();
     let (remote, seen) = primary(answer("200 OK", "application/octet-stream", b"{}")).await;
-    match remote.listing_or_file(&repo(), At::Head, &path).await.unwrap() {
+    match remote.listing_or_file(&repo(), "head", &path).await.unwrap() {
         FileAnswer::File(stream) => assert_eq!(all(stream).await.unwrap(), b"{}"),
-        FileAnswer::Listing(_) => panic!("a file is no listing"),
+        other => panic!("{other:?} is no file"),
     }
     assert_eq!(seen.lock().unwrap()[0], "GET /v1/repos/puppet-code/commits/head/files/a%20b/%FF%25");
     let listing = serde_json::json!({"path": "", "tree": id(b"t").to_string(), "entries": []}).to_string();
     let (remote, _) = primary(answer("200 OK", "application/json; charset=utf-8", listing.as_bytes())).await;
-    let found = remote.listing_or_file(&repo(), At::Commit(id(b"c")), &TreePath::root()).await.unwrap();
+    let found = remote.listing_or_file(&repo(), id(b"c"), &TreePath::root()).await.unwrap();
     assert!(matches!(found, FileAnswer::Listing(listing) if listing.entries.is_empty()));
+    let (remote, _) =
+        primary(answer("200 OK", "application/json", br#"{"name":"n","kind":"symlink","target":"../t"}"#)).await;
+    let found = remote.listing_or_file(&repo(), "v1.0", &path).await.unwrap();
+    assert!(matches!(found, FileAnswer::Link(entry) if entry.target.as_deref() == Some("../t")));
 }
 
 #[tokio::test]
