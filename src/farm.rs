@@ -43,7 +43,7 @@ pub use blobs::BlobWriter;
 pub use build::Built;
 pub use error::FarmError;
 pub use generation::{Generation, RepoState};
-pub use index::{BlobRecord, ChunkPlace, GenerationRecord, Index};
+pub use index::{BlobRecord, ChunkPlace, GenerationRecord, Index, Raw as RawRecord};
 pub use layout::{BlobKey, SharedName, blob_mtime};
 pub use needs::{MissingBlob, MissingTree};
 pub use plan::{Plan, SharedTree};

@@ -1,5 +1,6 @@
 //! sceneshift: brings one staging tree of Puppet code to every compile master and swaps it in whole, between requests.
 
+pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod datadir;
@@ -7,6 +8,7 @@ pub mod disk;
 pub mod farm;
 pub mod pause;
 pub mod progress;
+pub mod remote;
 pub mod store;
 pub mod values;
 pub mod wire;
