@@ -42,7 +42,7 @@ use std::sync::{Mutex, OnceLock};
 pub use blobs::BlobWriter;
 pub use build::Built;
 pub use error::FarmError;
-pub use generation::{Generation, RepoState};
+pub use generation::{Generation, RepoState, Swap};
 pub use index::{BlobRecord, ChunkPlace, GenerationRecord, Index, Raw as RawRecord};
 pub use layout::{BlobKey, SharedName, blob_mtime};
 pub use needs::{MissingBlob, MissingTree};

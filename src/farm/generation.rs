@@ -41,6 +41,39 @@ pub(super) fn now() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// A swap of `current` that is ready to be made, in one rename, while requests are held.
+#[derive(Debug)]
+pub struct Swap {
+    dir: Dir,
+    before: Option<CommitId>,
+    after: CommitId,
+}
+
+impl Swap {
+    /// What is current before the swap.
+    pub fn before(&self) -> Option<CommitId> {
+        self.before
+    }
+
+    /// Makes the new generation current. Not durable before [`Farm::confirm`].
+    pub fn make(&self, _: &Paused) -> Result<(), FarmError> {
+        Ok(disk::replace_symlink(&self.dir, "current", current_target(&self.after).as_bytes())?)
+    }
+
+    /// Takes it back: what was current before is current again, or nothing is. Durable when it returns.
+    pub fn take_back(&self, _: &Paused) -> Result<(), FarmError> {
+        match &self.before {
+            Some(commit) => disk::replace_symlink(&self.dir, "current", current_target(commit).as_bytes())?,
+            None => self.dir.remove_file("current")?,
+        }
+        Ok(self.dir.sync()?)
+    }
+}
+
+fn current_target(commit: &CommitId) -> String {
+    format!("generations/{commit}/root")
+}
+
 impl Farm {
     pub(super) fn repo_dir(&self, repo: &RepoName) -> Result<Dir, FarmError> {
         let dir = self.repos.open_or_make_dir(repo.as_str(), 0o755)?;
@@ -89,28 +122,12 @@ impl Farm {
         Ok(self.index.generation(repo, commit)?.is_some())
     }
 
-    /// Makes the generation of `commit` current, in one rename, while requests are held. Gives what was current before. Not durable
-    /// before [`Farm::confirm`].
-    pub fn swap(&self, _: &Paused, repo: &RepoName, commit: &CommitId) -> Result<Option<CommitId>, FarmError> {
+    /// Gets everything ready to make the generation of `commit` current, so that little is left to do while requests are held.
+    pub fn prepare_swap(&self, repo: &RepoName, commit: &CommitId) -> Result<Swap, FarmError> {
         if !self.has_generation(repo, commit)? {
             return Err(FarmError::GenerationMissing(*commit));
         }
-        let dir = self.repo_dir(repo)?;
-        let before = self.current(repo)?;
-        disk::replace_symlink(&dir, "current", format!("generations/{commit}/root").as_bytes())?;
-        Ok(before)
-    }
-
-    /// Takes a swap back: `before` is current again, or nothing is.
-    pub fn swap_back(&self, _: &Paused, repo: &RepoName, before: Option<CommitId>) -> Result<(), FarmError> {
-        let dir = self.repo_dir(repo)?;
-        match before {
-            Some(commit) => {
-                disk::replace_symlink(&dir, "current", format!("generations/{commit}/root").as_bytes())?;
-            }
-            None => dir.remove_file("current")?,
-        }
-        Ok(dir.sync()?)
+        Ok(Swap { dir: self.repo_dir(repo)?, before: self.current(repo)?, after: *commit })
     }
 
     /// Makes the swap durable and notes it. Requests may flow already.
@@ -118,6 +135,17 @@ impl Farm {
         self.repo_dir(repo)?.sync()?;
         let record = self.index.generation(repo, &commit)?.ok_or(FarmError::GenerationMissing(commit))?;
         self.index.put_generation(repo, commit, &GenerationRecord { deployed: now(), ..record })
+    }
+
+    /// The environments of a generation and the ids of their trees, from `ids/`. Names that are not UTF-8 are shown with replacements.
+    pub fn environment_ids(&self, repo: &RepoName, commit: &CommitId) -> Result<BTreeMap<String, String>, FarmError> {
+        let ids = self.generations_dir(repo)?.open_dir(commit.to_string().as_str())?.open_dir("ids")?;
+        let mut all = BTreeMap::new();
+        for entry in ids.list()? {
+            let id = String::from_utf8_lossy(&ids.read_link(&entry.name)?).into_owned();
+            all.insert(entry.name.to_string(), id);
+        }
+        Ok(all)
     }
 
     // ---- the flush that is owed ----
