@@ -4,6 +4,7 @@ pub mod codec;
 pub mod config;
 pub mod datadir;
 pub mod disk;
+pub mod ingest;
 pub mod progress;
 pub mod store;
 pub mod values;
