@@ -6,6 +6,7 @@ pub mod datadir;
 pub mod disk;
 pub mod ingest;
 pub mod progress;
+pub mod server;
 pub mod store;
 pub mod values;
 pub mod wire;

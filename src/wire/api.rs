@@ -1,5 +1,7 @@
 //! The JSON documents of the HTTP routes. Keys are kebab-case; an unknown key in a request is an error.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::progress::Snapshot;
@@ -130,6 +132,33 @@ pub struct History {
     /// Give this as `before` for the next part; absent at the end of what is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<CommitId>,
+}
+
+/// One repo of the primary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RepoInfo {
+    /// Its name.
+    pub repo: RepoName,
+    /// Its newest commit; absent where it has none yet.
+    #[serde(default)]
+    pub head: Option<CommitInfo>,
+}
+
+/// The repos of the primary: `GET /v1/repos`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Repos {
+    /// Every configured repo, by name.
+    pub repos: Vec<RepoInfo>,
+}
+
+/// The tags of a repo: `GET /v1/repos/{repo}/tags`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Tags {
+    /// The commit that each tag names.
+    pub tags: BTreeMap<String, CommitId>,
 }
 
 /// What an entry of a listing is.
@@ -325,7 +354,7 @@ pub struct ClientReport {
     /// The version of its program.
     pub version: String,
     /// Its repos.
-    pub repos: std::collections::BTreeMap<RepoName, RepoStatus>,
+    pub repos: BTreeMap<RepoName, RepoStatus>,
 }
 
 /// One client of the fleet.
@@ -414,6 +443,16 @@ pub struct Problem {
 }
 
 // ---- the control socket, HTTP over `control.sock` in a data directory ----
+
+/// How a primary does: `GET /status` on its control socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PrimaryStatus {
+    /// The version of its program.
+    pub version: String,
+    /// The head of each repo; null where it has no commit yet.
+    pub repos: BTreeMap<RepoName, Option<CommitId>>,
+}
 
 /// Which repos to sync now: `POST /sync` on a client's control socket.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
