@@ -1,3 +1,5 @@
 //! The `sceneshift` command.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    sceneshift::cli::main()
+}

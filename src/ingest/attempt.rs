@@ -1,7 +1,6 @@
 //! From staging to a root tree, in at most three tries: walk, read, look again.
 
 use super::IngestError;
-use super::clock::wait_until;
 use super::node::Outcome;
 use super::read::read;
 use super::scan::{Scan, scan};
@@ -73,16 +72,9 @@ fn some(work: &Work<'_>, environments: &Environments, is_known: &dyn Fn(&Subtree
     Ok(Found { root, staging_is_empty: false })
 }
 
-/// Walks, waits once where something is too young to be trusted, and reads what must be read.
+/// Walks, and reads what must be read.
 fn walk_and_read(work: &Work<'_>, start: &Start) -> Result<Scan, Trouble> {
-    let mut walked = scan(work, start)?;
-    if let Some((until, _)) = walked.unsettled {
-        wait_until(work.clock, &work.open_staging()?, until);
-        walked = scan(work, start)?;
-    }
-    if let Some((_, paths)) = walked.unsettled {
-        return Err(Trouble::Changed(paths));
-    }
+    let walked = scan(work, start)?;
     if walked.root.outcome.get().is_none() {
         read(work, start, &walked)?;
     }

@@ -1,8 +1,8 @@
 //! What time staging's file system believes it is, and what that says about a time stamp.
 //!
 //! A file system's clock ticks: two changes within one tick leave the same ctime, and of the same size nobody can tell them apart. So
-//! what is as young as the look at it may change once more without a sign. It is not cached, and no commit is made of it before it has
-//! grown old (git calls such files "racy"). The clock is asked through a trait, so that tests can give it ticks of any length.
+//! what is as young as the look at it may change once more without a sign. It is not cached, and what a commit is made of is looked at when
+//! it has grown old (git calls such files "racy"). The clock is asked through a trait, so that tests can give it ticks of any length.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -18,8 +18,8 @@ const SECOND: i64 = 1_000_000_000;
 
 /// The clock of staging's file system.
 pub(super) trait Clock: Sync {
-    /// The time that a file changed now would get, in nanoseconds since 1970.
-    fn now(&self, staging: &Dir) -> i64;
+    /// The time that a file in `dir` would get if it were changed now, in nanoseconds since 1970.
+    fn now(&self, dir: &Dir) -> i64;
 
     /// What a look at an entry shows. For tests, which make time stamps coarser or do something at just that moment.
     fn seen(&self, stat: Stat) -> Stat {
@@ -34,8 +34,8 @@ pub(super) trait Clock: Sync {
 pub(super) struct FileSystemClock;
 
 impl Clock for FileSystemClock {
-    fn now(&self, staging: &Dir) -> i64 {
-        disk::file_system_now(staging).unwrap_or_else(machine_now)
+    fn now(&self, dir: &Dir) -> i64 {
+        disk::file_system_now(dir).unwrap_or_else(machine_now)
     }
 
     fn wait(&self, time: Duration) {
@@ -54,32 +54,43 @@ pub(super) fn milliseconds() -> i64 {
     machine_now() / 1_000_000
 }
 
-/// The moment at which a walk began.
+/// A moment of staging's clock from which time is counted, so that the clock need not be asked for each entry.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
     start: i64,
     begun: Instant,
 }
 
+/// What time it was, by staging's clock, just before a look.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Before(i64);
+
 impl Moment {
-    /// This moment.
-    pub(super) fn now(clock: &dyn Clock, staging: &Dir) -> Self {
-        Self { start: clock.now(staging), begun: Instant::now() }
+    /// This moment. Any directory of staging will do.
+    pub(super) fn now(clock: &dyn Clock, dir: &Dir) -> Self {
+        Self { start: clock.now(dir), begun: Instant::now() }
     }
 
-    /// Whether what looks like this may be cached: whatever happens to it from this moment on will show.
-    pub(super) fn vouches_for(&self, stat: &Stat) -> bool {
-        let limit = self.start - MARGIN;
-        stat.mtime <= limit && old_at(stat.ctime) <= self.start
-    }
-
-    /// When the entry will be old enough, where it is not yet. `None` also for what lies in the future: the clock was set back since it
-    /// changed, and its next change shows.
-    pub(super) fn unsettled_until(&self, stat: &Stat) -> Option<i64> {
+    /// What time it is: to be taken before a look.
+    pub(super) fn before(&self) -> Before {
         let elapsed = i64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(i64::MAX);
-        let latest = self.start.saturating_add(elapsed).saturating_add(MARGIN).saturating_add(LONGEST_TICK);
+        Before(self.start.saturating_add(elapsed))
+    }
+}
+
+impl Before {
+    /// Whether what the look showed may be cached: whatever happens to it afterwards will show.
+    pub(super) fn vouches_for(self, stat: &Stat) -> bool {
+        stat.mtime.saturating_add(MARGIN) <= self.0 && old_at(stat.ctime) <= self.0
+    }
+
+    /// When what the look showed will be old enough for its next change to show, where it is not yet. `None` also for what lies in the
+    /// future: the clock was set back since it changed, and its next change shows.
+    pub(super) fn unsettled_until(self, stat: &Stat) -> Option<i64> {
+        // The look itself came later, but not much.
+        let latest = self.0.saturating_add(LONGEST_TICK + MARGIN);
         let until = old_at(stat.ctime);
-        (until > self.start && stat.ctime <= latest).then_some(until)
+        (until > self.0 && stat.ctime <= latest).then_some(until)
     }
 }
 
@@ -91,11 +102,11 @@ fn old_at(ctime: i64) -> i64 {
 }
 
 /// Waits until the clock has come to `until`, but no longer than it takes for the newest possible change to become old.
-pub(super) fn wait_until(clock: &dyn Clock, staging: &Dir, until: i64) {
+pub(super) fn wait_until(clock: &dyn Clock, dir: &Dir, until: i64) {
     const STEP: Duration = Duration::from_millis(2);
     let longest = LONGEST_TICK + 2 * MARGIN;
     let mut waited = 0;
-    while clock.now(staging) < until && waited < longest {
+    while clock.now(dir) < until && waited < longest {
         clock.wait(STEP);
         waited += STEP.as_nanos() as i64;
     }
@@ -110,16 +121,12 @@ mod tests {
         Stat { kind: Kind::File, device: 1, inode: 1, mode: 0o644, uid: 0, links: 1, size: 1, mtime, ctime }
     }
 
-    fn moment(start: i64) -> Moment {
-        Moment { start, begun: Instant::now() }
-    }
-
     const NOW: i64 = 1_800_000_000_123_456_789;
     const MS: i64 = 1_000_000;
 
     #[test]
     fn a_file_as_young_as_the_scan_is_not_vouched_for() {
-        let now = moment(NOW);
+        let now = Before(NOW);
         assert!(now.vouches_for(&stat(0, NOW - 20 * MS)));
         assert!(!now.vouches_for(&stat(0, NOW - 19 * MS)), "five ticks of 4 ms have not passed");
         assert!(!now.vouches_for(&stat(NOW - 19 * MS, 1)));
@@ -129,13 +136,13 @@ mod tests {
     #[test]
     fn a_stamp_of_whole_seconds_is_taken_for_one_of_a_slow_clock() {
         let whole = NOW - NOW % SECOND;
-        assert!(!moment(whole + 1900 * MS).vouches_for(&stat(0, whole)), "written again in the same tick of 2 s");
-        assert!(moment(whole + 2020 * MS).vouches_for(&stat(0, whole)));
+        assert!(!Before(whole + 1900 * MS).vouches_for(&stat(0, whole)), "written again in the same tick of 2 s");
+        assert!(Before(whole + 2020 * MS).vouches_for(&stat(0, whole)));
     }
 
     #[test]
     fn what_lies_in_the_future_is_not_waited_for() {
-        let now = moment(NOW);
+        let now = Before(NOW);
         assert_eq!(now.unsettled_until(&stat(0, NOW - 25 * MS)), None);
         assert_eq!(now.unsettled_until(&stat(0, NOW - MS)), Some(NOW + 19 * MS));
         assert_eq!(now.unsettled_until(&stat(0, NOW + 3600 * SECOND)), None);

@@ -30,7 +30,7 @@ pub(super) fn read(work: &Work<'_>, start: &Start, scan: &Scan) -> Result<(), Tr
     work.progress.begin(Phase::Hashing, scan.unread_files, scan.unread_bytes);
     let dir = start.open(work.open_staging()?)?;
     let reader = Reader { work, start, moment: scan.moment, troubles: Troubles::default() };
-    work.in_parallel(|scope| reader.enter(scope, dir, &scan.root, start.path.clone(), None));
+    work.in_parallel(|scope| reader.enter(scope, &dir, &scan.root, start.path.clone(), None));
     reader.troubles.outcome()
 }
 
@@ -61,9 +61,16 @@ type Slot = Option<(Entry, Option<CachedFile>)>;
 type Unread = (usize, Name, Fingerprint);
 
 impl<'s> Reader<'s> {
-    fn enter(&'s self, scope: &Scope<'s>, dir: Arc<Dir>, node: &'s Node, path: TreePath, above: Option<Arc<Open<'s>>>) {
+    fn enter(
+        &'s self,
+        scope: &Scope<'s>,
+        dir: &Arc<Dir>,
+        node: &'s Node,
+        path: TreePath,
+        above: Option<Arc<Open<'s>>>,
+    ) {
         self.work.step(&self.troubles, || {
-            let (open, unread) = self.open(&dir, node, path, above)?;
+            let (open, unread) = self.open(dir, node, path, above)?;
             let waiting = node.items().filter_map(|(name, _, child)| {
                 child.filter(|child| child.outcome.get().is_none()).map(|child| (name, child))
             });
@@ -72,11 +79,11 @@ impl<'s> Reader<'s> {
             // One more for this step itself, so that nothing is finished while steps are still handed out.
             open.left.store(waiting.len() + groups.len() + 1, Ordering::Release);
             for (name, child) in waiting {
-                let (open, dir) = (Arc::clone(&open), Arc::clone(&dir));
+                let (open, dir) = (Arc::clone(&open), Arc::clone(dir));
                 scope.spawn(move |scope| self.descend(scope, &dir, &name, child, open));
             }
             for group in groups {
-                let (open, dir) = (Arc::clone(&open), Arc::clone(&dir));
+                let (open, dir) = (Arc::clone(&open), Arc::clone(dir));
                 scope.spawn(move |_| self.read_group(&dir, group, &open));
             }
             self.done(open)
@@ -87,7 +94,7 @@ impl<'s> Reader<'s> {
         self.work.step(&self.troubles, || {
             let path = above.path.join(name);
             let below = dir.open_dir(name).map_err(|error| Trouble::at(&path, error))?;
-            self.enter(scope, Arc::new(below), node, path, Some(above));
+            self.enter(scope, &Arc::new(below), node, path, Some(above));
             Ok(())
         });
     }
@@ -172,13 +179,14 @@ impl<'s> Reader<'s> {
             let stat = self.work.clock.seen(stat);
             if self.work.prints.of(&stat) == expected { Ok(stat) } else { Err(Trouble::changed(&path)) }
         };
+        let before = self.moment.before();
         let stat = look(&file)?;
         let id = self.store(&mut file, &stat, &path, buffer)?;
         look(&file)?;
         self.work.progress.advance(1, stat.size);
         let entry = Entry::File { id, executable: executable(&stat), size: stat.size };
         let Stat { inode, size, mtime, ctime, mode, .. } = stat;
-        let may_be_cached = self.moment.vouches_for(&stat) && stat.device == open.device;
+        let may_be_cached = before.vouches_for(&stat) && stat.device == open.device;
         let cached = may_be_cached.then(|| CachedFile { name: name.clone(), inode, size, mtime, ctime, mode, id });
         Ok((entry, cached))
     }

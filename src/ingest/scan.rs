@@ -3,13 +3,14 @@
 //! Each directory is one step, done by whichever thread is free. The last of its directories to be done finishes the one above, so no thread
 //! waits and no stack grows with the depth of staging.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use rayon::Scope;
 
 use super::IngestError;
-use super::clock::Moment;
+use super::clock::{Moment, wait_until};
 use super::look::{Seen, look};
 use super::node::{Fingerprint, ItemKind, Items, Node, Outcome};
 use super::seal::Complete;
@@ -20,17 +21,12 @@ use crate::progress::Phase;
 use crate::store::StatRecord;
 use crate::values::{Entry, MAX_DEPTH, Name, TreePath};
 
-/// How many unsettled paths are remembered, for the error.
-const MOST_PATHS: usize = 20;
-
 /// What a walk found.
 pub(super) struct Scan {
     /// The directory where it started.
     pub(super) root: Node,
     /// When it began.
     pub(super) moment: Moment,
-    /// Where anything changed so lately that it may change again without a sign: when that is over, and some paths.
-    pub(super) unsettled: Option<(i64, Vec<TreePath>)>,
     /// Files that must be read.
     pub(super) unread_files: u64,
     /// Their bytes.
@@ -48,17 +44,15 @@ pub(super) fn scan(work: &Work<'_>, start: &Start) -> Result<Scan, Trouble> {
         start,
         moment,
         troubles: Troubles::default(),
-        unsettled: Mutex::default(),
         unread_files: AtomicU64::new(0),
         unread_bytes: AtomicU64::new(0),
         root: OnceLock::new(),
     };
-    work.in_parallel(|scope| scanner.enter(scope, dir, start.path.clone(), None));
+    work.in_parallel(|scope| scanner.enter(scope, &dir, start.path.clone(), None));
     scanner.troubles.outcome()?;
     Ok(Scan {
         root: scanner.root.into_inner().expect("without trouble every directory is finished, the first one last"),
         moment,
-        unsettled: scanner.unsettled.into_inner().unwrap_or_default(),
         unread_files: scanner.unread_files.into_inner(),
         unread_bytes: scanner.unread_bytes.into_inner(),
     })
@@ -69,11 +63,13 @@ struct Scanner<'a> {
     start: &'a Start,
     moment: Moment,
     troubles: Troubles,
-    unsettled: Mutex<Option<(i64, Vec<TreePath>)>>,
     unread_files: AtomicU64,
     unread_bytes: AtomicU64,
     root: OnceLock<Node>,
 }
+
+/// A directory itself, and its entries.
+type Look = (Stat, Vec<(Name, Seen)>);
 
 /// A directory that waits for those in it.
 struct Open {
@@ -97,14 +93,14 @@ struct Held {
 }
 
 impl<'s> Scanner<'s> {
-    fn enter(&'s self, scope: &Scope<'s>, dir: Arc<Dir>, path: TreePath, above: Option<(Arc<Open>, usize)>) {
+    fn enter(&'s self, scope: &Scope<'s>, dir: &Arc<Dir>, path: TreePath, above: Option<(Arc<Open>, usize)>) {
         self.work.step(&self.troubles, || {
-            let (open, dirs) = self.open(&dir, path, above)?;
+            let (open, dirs) = self.open(dir, path, above)?;
             if dirs.is_empty() {
                 return self.finish(open);
             }
             for (at, name) in dirs.into_iter().enumerate() {
-                let (open, dir) = (Arc::clone(&open), Arc::clone(&dir));
+                let (open, dir) = (Arc::clone(&open), Arc::clone(dir));
                 scope.spawn(move |scope| self.descend(scope, &dir, &name, (open, at)));
             }
             Ok(())
@@ -115,7 +111,7 @@ impl<'s> Scanner<'s> {
         self.work.step(&self.troubles, || {
             let path = above.0.path.join(name);
             let below = dir.open_dir(name).map_err(|error| Trouble::at(&path, error))?;
-            self.enter(scope, Arc::new(below), path, Some(above));
+            self.enter(scope, &Arc::new(below), path, Some(above));
             Ok(())
         });
     }
@@ -130,20 +126,57 @@ impl<'s> Scanner<'s> {
         if path.depth() >= MAX_DEPTH {
             return Err(IngestError::TooDeep { path }.into());
         }
-        // Before the listing: what changes after this shows in the next look.
-        let own = self.work.clock.seen(dir.stat_self()?);
         let only = if above.is_none() { self.start.only.as_ref() } else { None };
-        let seen = look(self.work, dir, &path, only)?;
+        let (own, seen) = self.settled_look(dir, &path, only)?;
         self.work.progress.advance(seen.len() as u64, 0);
-        let record = if only.is_none() {
-            self.notice(&path, &own);
-            self.work.store.stat_record(&self.work.repo.name, &path)?
-        } else {
-            None
+        let record = match only {
+            Some(_) => None,
+            None => self.work.store.stat_record(&self.work.repo.name, &path)?,
         };
         let (held, dirs) = self.hold(&path, seen, record);
         let left = AtomicUsize::new(dirs.len());
         Ok((Arc::new(Open { path, own, above, held: Mutex::new(held), left }), dirs))
+    }
+
+    /// Looks at a directory and its entries. Where anything changed so lately that it could change again without a sign, waits just as long
+    /// as that is so and looks again; by then all that was deployed together is old.
+    fn settled_look(&self, dir: &Dir, path: &TreePath, only: Option<&BTreeSet<Name>>) -> Result<Look, Trouble> {
+        let (look, unsettled) = self.look(&self.moment, dir, path, only)?;
+        let Some((until, _)) = unsettled else { return Ok(look) };
+        if self.troubles.changed() {
+            return Err(Trouble::changed(path));
+        }
+        wait_until(self.work.clock, dir, until);
+        let (look, unsettled) = self.look(&Moment::now(self.work.clock, dir), dir, path, only)?;
+        match unsettled {
+            Some((_, changing)) => Err(Trouble::changed(&changing)),
+            None => Ok(look),
+        }
+    }
+
+    /// Looks at a directory and its entries; answers also what is too young, and until when.
+    fn look(
+        &self,
+        moment: &Moment,
+        dir: &Dir,
+        path: &TreePath,
+        only: Option<&BTreeSet<Name>>,
+    ) -> Result<(Look, Option<(i64, TreePath)>), Trouble> {
+        let before = moment.before();
+        // Before the listing: what changes after this shows at the next look.
+        let own = self.work.clock.seen(dir.stat_self()?);
+        let seen = look(self.work, dir, path, only)?;
+        // The start of a walk of some entries may change: its other entries are not looked at.
+        let own_until = if only.is_none() { before.unsettled_until(&own) } else { None };
+        let mut unsettled = own_until.map(|until| (until, path.clone()));
+        for (name, seen) in &seen {
+            let (Seen::File(stat) | Seen::Link(stat, _)) = seen else { continue };
+            let until = before.unsettled_until(stat);
+            if until > unsettled.as_ref().map(|(latest, _)| *latest) {
+                unsettled = until.map(|until| (until, path.join(name)));
+            }
+        }
+        Ok(((own, seen), unsettled))
     }
 
     fn hold(&self, path: &TreePath, seen: Vec<(Name, Seen)>, record: Option<StatRecord>) -> (Held, Vec<Name>) {
@@ -158,12 +191,10 @@ impl<'s> Scanner<'s> {
                     (ItemKind::Dir, Fingerprint::NONE, None)
                 }
                 Seen::Link(stat, target) => {
-                    self.notice_entry(path, &name, &stat);
                     self.work.warnings.link(path, &name, &target);
                     (ItemKind::Link, prints.of(&stat), Some(Entry::Symlink(target)))
                 }
                 Seen::File(stat) => {
-                    self.notice_entry(path, &name, &stat);
                     let entry = vouched(record.as_ref(), &name, &stat);
                     let kind = if entry.is_some() { ItemKind::Vouched } else { ItemKind::Unread };
                     if entry.is_none() {
@@ -182,24 +213,6 @@ impl<'s> Scanner<'s> {
         }
         let children = dirs.iter().map(|_| None).collect();
         (Held { items, entries, record, children }, dirs)
-    }
-
-    /// Remembers an entry that changed so lately that it may change again without a sign.
-    fn notice_entry(&self, path: &TreePath, name: &Name, stat: &Stat) {
-        if self.moment.unsettled_until(stat).is_some() {
-            self.notice(&path.join(name), stat);
-        }
-    }
-
-    fn notice(&self, path: &TreePath, stat: &Stat) {
-        if let Some(until) = self.moment.unsettled_until(stat) {
-            let mut unsettled = lock(&self.unsettled);
-            let (latest, paths) = unsettled.get_or_insert_default();
-            *latest = until.max(*latest);
-            if paths.len() < MOST_PATHS {
-                paths.push(path.clone());
-            }
-        }
     }
 
     /// Makes the node of a directory whose directories are all finished; then that of the one above, where this was its last.

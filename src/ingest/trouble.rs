@@ -75,6 +75,11 @@ impl Troubles {
         }
     }
 
+    /// Whether anything changed, so that another try is needed.
+    pub(super) fn changed(&self) -> bool {
+        !lock(&self.changed).is_empty()
+    }
+
     /// Whether there is nothing left to do.
     pub(super) fn stopped(&self) -> bool {
         self.stop.load(Relaxed)

@@ -19,7 +19,7 @@ pub(super) fn verify(work: &Work<'_>, start: &Start, scan: &Scan) -> Result<(), 
     let dir = start.open(work.open_staging()?)?;
     let verifier = Verifier { work, troubles: Troubles::default() };
     let whole = start.only.is_none();
-    work.in_parallel(|scope| verifier.enter(scope, dir, &scan.root, start.path.clone(), whole));
+    work.in_parallel(|scope| verifier.enter(scope, &dir, &scan.root, &start.path, whole));
     verifier.troubles.outcome()
 }
 
@@ -29,16 +29,16 @@ struct Verifier<'a> {
 }
 
 impl<'s> Verifier<'s> {
-    fn enter(&'s self, scope: &Scope<'s>, dir: Arc<Dir>, node: &'s Node, path: TreePath, whole: bool) {
+    fn enter(&'s self, scope: &Scope<'s>, dir: &Arc<Dir>, node: &'s Node, path: &TreePath, whole: bool) {
         self.work.step(&self.troubles, || {
             let print = |stat| self.work.prints.of(&self.work.clock.seen(stat));
             if whole && print(dir.stat_self()?) != node.own {
-                self.troubles.note(Trouble::changed(&path));
+                self.troubles.note(Trouble::changed(path));
             }
             for (name, item, child) in node.items() {
                 if let (ItemKind::Dir, Some(child)) = (item.kind, child) {
-                    let (dir, path) = (Arc::clone(&dir), path.join(&name));
-                    scope.spawn(move |scope| self.descend(scope, &dir, &name, child, path));
+                    let (dir, path) = (Arc::clone(dir), path.join(&name));
+                    scope.spawn(move |scope| self.descend(scope, &dir, &name, child, &path));
                     continue;
                 }
                 match dir.stat(&name) {
@@ -51,10 +51,10 @@ impl<'s> Verifier<'s> {
         });
     }
 
-    fn descend(&'s self, scope: &Scope<'s>, dir: &Dir, name: &Name, node: &'s Node, path: TreePath) {
+    fn descend(&'s self, scope: &Scope<'s>, dir: &Dir, name: &Name, node: &'s Node, path: &TreePath) {
         self.work.step(&self.troubles, || {
-            let below = dir.open_dir(name).map_err(|error| Trouble::at(&path, error))?;
-            self.enter(scope, Arc::new(below), node, path, true);
+            let below = dir.open_dir(name).map_err(|error| Trouble::at(path, error))?;
+            self.enter(scope, &Arc::new(below), node, path, true);
             Ok(())
         });
     }

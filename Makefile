@@ -1,0 +1,34 @@
+# make test        every test
+# make demo        a primary and two clients on this machine: commit, deploy, damage, repair
+# make check       formatting, clippy, the dependency audit
+# make bench       benchmarks (release profile; ccache spares most of RocksDB)
+# make fuzz-build  the fuzz targets, built but not run
+# make vectors     the golden vectors of storage-format.md, made anew
+#
+# scripts/setup.sh installs what is missing (as root on Debian) and puts the build outside the checkout.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := test
+.PHONY: test demo check bench fuzz-build vectors
+
+SETUP = . scripts/setup.sh
+
+test:
+	@$(SETUP); cargo test --locked
+
+demo:
+	@need="build modules"; $(SETUP); cargo build --locked --bin sceneshift; scripts/demo.sh "$$CARGO_TARGET_DIR/debug/sceneshift"
+
+check:
+	@$(SETUP); cargo fmt --check; cargo clippy --locked --all-targets -- -D warnings
+	@$(SETUP); scripts/audit.sh
+
+bench:
+	@need="build modules"; $(SETUP); cargo bench --locked
+
+fuzz-build:
+	@$(SETUP); if [ -f fuzz/Cargo.toml ]; then cargo build --manifest-path fuzz/Cargo.toml --bins; else echo "there are no fuzz targets yet"; fi
+
+vectors:
+	@$(SETUP); if [ -f examples/vectors.rs ]; then cargo run --locked --example vectors -- tests/vectors; else echo "there is no generator of vectors yet"; fi

@@ -1,0 +1,7 @@
+node default {
+  include role::server
+}
+
+node /^web\d+\./ {
+  include role::webserver
+}

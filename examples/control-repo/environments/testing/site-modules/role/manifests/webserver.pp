@@ -1,0 +1,5 @@
+# Serves static pages.
+class role::webserver {
+  include profile::base
+  include profile::web
+}

@@ -1,0 +1,60 @@
+# Sourced by the Makefile, .ci/run and the scripts: what the build needs, and where it goes. Set `need` before, to
+# "build" (the default) and, where Puppet modules are of use, "build modules".
+#
+#   CARGO_TARGET_DIR   a folder outside the checkout, so that RocksDB (ten minutes of C++) survives `git clean`
+#   CC, CXX            through ccache, so that it survives a new profile, too
+#
+# As root on Debian and its kin, missing packages are installed; elsewhere what is missing is named.
+
+need=${need:-build}
+: "${XDG_CACHE_HOME:=${HOME:-/root}/.cache}"
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$XDG_CACHE_HOME/sceneshift/target}"
+
+setup_missing=""
+setup_want() { # PACKAGE CONDITION...: the package, unless the condition holds
+    setup_package=$1
+    shift
+    "$@" >/dev/null 2>&1 || setup_missing="$setup_missing $setup_package"
+}
+setup_has() { command -v "$1"; }
+setup_has_libclang() {
+    [ -n "${LIBCLANG_PATH:-}" ] || ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* /usr/lib64/libclang*.so* 2>/dev/null | grep -q .
+}
+
+case " $need " in *" build "*)
+    setup_want build-essential setup_has c++
+    setup_want build-essential setup_has make
+    setup_want ccache setup_has ccache
+    setup_want libclang-dev setup_has_libclang
+    ;;
+esac
+
+if [ -n "$setup_missing" ]; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "setup: installing$setup_missing" >&2
+        DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2
+        # shellcheck disable=SC2086 # a list of words
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $setup_missing >&2
+    else
+        echo "setup: please install:$setup_missing (names are Debian's)" >&2
+    fi
+fi
+
+# Puppet's modules as Debian packages them: some 6,000 files of real code. Nice to have, so a failure is none.
+case " $need " in *" modules "*)
+    if [ ! -d /usr/share/puppet/modules.available ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "setup: installing Debian's Puppet modules" >&2
+        # shellcheck disable=SC2046
+        { DEBIAN_FRONTEND=noninteractive apt-get update -qq &&
+            DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(apt-cache pkgnames puppet-module-); } >/dev/null 2>&1 ||
+            echo "setup: they could not be installed; examples/control-repo is used" >&2
+    fi
+    ;;
+esac
+
+if command -v ccache >/dev/null 2>&1; then
+    export CC="${CC:-ccache cc}" CXX="${CXX:-ccache c++}"
+fi
+command -v cargo >/dev/null 2>&1 || [ ! -f "${CARGO_HOME:-${HOME:-/root}/.cargo}/env" ] || . "${CARGO_HOME:-${HOME:-/root}/.cargo}/env"
+command -v cargo >/dev/null 2>&1 || { echo "setup: cargo is missing; install Rust 1.91 or newer (https://rustup.rs)" >&2; exit 1; }
+unset setup_missing setup_package

@@ -1,0 +1,88 @@
+//! The command line: what people and scripts call.
+//!
+//! ```text
+//! args.rs      the commands and their options
+//! place.rs     which primary, which repo, which commit, which daemon is meant
+//! serve.rs client.rs           the two daemons
+//! commit.rs history.rs fleet.rs local.rs fsck.rs       the commands, by what they are about
+//! output.rs report.rs progress.rs      text for people: tables, sizes, times; how a client does; bars
+//! logging.rs   the log, on standard error
+//! error.rs     what is said when it does not work
+//! ```
+//!
+//! - Standard output holds the answer and nothing else, as JSON with `--json`. All else goes to standard error.
+//! - Exit status: 0 done; 1 it did not work; 2 the call makes no sense (`fsck`: 0 clean or repaired, 1 damage remains, 2 could not check).
+//! - A text that came from elsewhere (messages, names, paths) cannot spoil a terminal: control characters are escaped.
+//!
+//! Deliberately absent: knowledge that the HTTP routes do not have. Whatever a command shows, another program can ask for as well.
+
+mod args;
+mod client;
+mod commit;
+mod error;
+mod fleet;
+mod fsck;
+mod history;
+mod local;
+mod logging;
+mod output;
+mod place;
+mod progress;
+mod report;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+use error::CliError;
+
+/// Runs the program: reads its arguments, does what they say, and gives the status to exit with.
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    let fsck = matches!(args.command, Command::Fsck(_));
+    match run(args) {
+        Ok(code) => code,
+        Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&error);
+            ExitCode::from(if fsck { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(args: Args) -> Result<ExitCode, CliError> {
+    let verbose = args.verbose;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::Runtime)?;
+    match args.command {
+        // The daemons set up the log themselves, as their configuration says.
+        Command::Serve(args) => runtime.block_on(serve::run(&args, verbose)),
+        Command::Client(args) => runtime.block_on(client::run(&args, verbose)),
+        command => {
+            logging::start(verbose, logging::Wanted::ForCommand);
+            runtime.block_on(answer(command))
+        }
+    }
+}
+
+async fn answer(command: Command) -> Result<ExitCode, CliError> {
+    match command {
+        Command::Serve(_) | Command::Client(_) => {}
+        Command::Commit(args) => commit::run(&args).await?,
+        Command::Log(args) => history::log(&args).await?,
+        Command::Show(args) => history::show(&args).await?,
+        Command::Ls(args) => history::ls(&args).await?,
+        Command::Cat(args) => history::cat(&args).await?,
+        Command::Diff(args) => history::diff(&args).await?,
+        Command::Clients(args) => fleet::clients(&args).await?,
+        Command::Tag(args) => fleet::tag(&args).await?,
+        Command::Gc(args) => fleet::gc(&args).await?,
+        Command::Status(args) => local::status(&args).await?,
+        Command::Sync(args) => local::sync(&args).await?,
+        Command::Rollback(args) if args.fleet => fleet::rollback(&args).await?,
+        Command::Rollback(args) => local::rollback(&args).await?,
+        Command::Fsck(args) => return fsck::run(&args).await,
+    }
+    Ok(ExitCode::SUCCESS)
+}

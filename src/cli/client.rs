@@ -1,0 +1,35 @@
+//! `client`: the daemon of a compile master, and one sync and deploy without it.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use super::args::ClientArgs;
+use super::error::CliError;
+use super::logging::{self, Wanted};
+use super::{local, progress};
+use crate::config::{self, ClientConfig};
+use crate::progress::Progress;
+use crate::wire::api::ClientReport;
+
+/// Runs until a signal ends it, or once.
+pub(super) async fn run(args: &ClientArgs, verbose: u8) -> Result<ExitCode, CliError> {
+    let config = config::read_client(&args.config)?;
+    if args.once {
+        logging::start(verbose, Wanted::ForCommand);
+        let progress = Arc::new(Progress::default());
+        let report = progress::watch(once(config, &progress), async || Some(progress.snapshot())).await?;
+        local::conclude(&report, args.json)?;
+    } else {
+        logging::start(verbose, Wanted::ForDaemon(config.log_format));
+        daemon(config).await?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn daemon(_config: ClientConfig) -> Result<(), CliError> {
+    Err(CliError::NotBuiltIn("the client"))
+}
+
+async fn once(_config: ClientConfig, _progress: &Arc<Progress>) -> Result<ClientReport, CliError> {
+    Err(CliError::NotBuiltIn("the client"))
+}

@@ -1,0 +1,191 @@
+//! Which primary, which repo, which commit, which daemon is meant.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use super::args::{RepoArgs, ServerArgs, SocketArgs};
+use super::error::CliError;
+use crate::config::{self, CLIENT_CONFIG, ConfigError, PRIMARY_CONFIG};
+use crate::datadir::CONTROL_SOCKET;
+use crate::remote::Remote;
+use crate::values::{CommitId, RepoName};
+
+/// Where a primary is that nobody said anything about.
+const DEFAULT_SERVER: &str = "http://127.0.0.1:8145";
+
+/// Fewer digits of an id name nothing, as on the primary: a typing error should not hit a commit.
+const FEWEST_DIGITS: usize = 8;
+
+/// A repo of a primary.
+pub(super) struct Primary {
+    pub(super) remote: Remote,
+    pub(super) repo: RepoName,
+}
+
+impl ServerArgs {
+    /// The primary that is meant.
+    pub(super) fn connect(&self) -> Result<Remote, CliError> {
+        connect(self.server.as_deref())
+    }
+}
+
+impl RepoArgs {
+    /// The repo that is meant.
+    pub(super) async fn connect(&self) -> Result<Primary, CliError> {
+        Primary::connect(self.server.server.as_deref(), self.repo.clone()).await
+    }
+}
+
+impl Primary {
+    /// The repo of this name, or the only one, of the primary at this address, or where the configuration says.
+    pub(super) async fn connect(server: Option<&str>, repo: Option<RepoName>) -> Result<Self, CliError> {
+        let remote = connect(server)?;
+        let repo = match repo {
+            Some(repo) => repo,
+            None => only(remote.repos().await?.repos.into_iter().map(|info| info.repo).collect())?,
+        };
+        Ok(Self { remote, repo })
+    }
+
+    /// The commit that a text names. The primary knows what it means: `head`, a tag, an id or its first digits.
+    pub(super) async fn resolve(&self, text: &str) -> Result<CommitId, CliError> {
+        match text.parse() {
+            Ok(id) => Ok(id),
+            Err(_) => Ok(self.remote.commit_info(&self.repo, text).await?.commit),
+        }
+    }
+}
+
+/// Whether a text may be the beginning of an id.
+pub(super) fn is_abbreviation(text: &str) -> bool {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    digits && (FEWEST_DIGITS..64).contains(&text.len())
+}
+
+/// The one commit that an abbreviation names, if any.
+pub(super) fn one_of(text: &str, mut found: Vec<CommitId>) -> Result<Option<CommitId>, CliError> {
+    found.sort();
+    found.dedup();
+    match found.as_slice() {
+        [] => Ok(None),
+        [one] => Ok(Some(*one)),
+        _ => Err(CliError::AmbiguousCommit { text: text.to_owned(), commits: found }),
+    }
+}
+
+/// The only one of these.
+pub(super) fn only(repos: Vec<RepoName>) -> Result<RepoName, CliError> {
+    match <[RepoName; 1]>::try_from(repos) {
+        Ok([repo]) => Ok(repo),
+        Err(none) if none.is_empty() => Err(CliError::NoRepos),
+        Err(several) => Err(CliError::SeveralRepos(several)),
+    }
+}
+
+fn connect(server: Option<&str>) -> Result<Remote, CliError> {
+    let address = match server {
+        Some(address) => address.to_owned(),
+        None => configured_server(Path::new(PRIMARY_CONFIG), Path::new(CLIENT_CONFIG))?,
+    };
+    Ok(Remote::new(&address)?)
+}
+
+/// The primary of this machine's configuration: itself where it is one, else its client's.
+fn configured_server(primary: &Path, client: &Path) -> Result<String, CliError> {
+    if let Some(config) = if_there(config::read_primary(primary))? {
+        return Ok(format!("http://{}", reachable(config.listen)));
+    }
+    if let Some(config) = if_there(config::read_client(client))? {
+        return Ok(config.server);
+    }
+    Ok(DEFAULT_SERVER.to_owned())
+}
+
+/// A configuration that is not there, or that this user may not read, says nothing; a wrong one is an error.
+fn if_there<T>(read: Result<T, ConfigError>) -> Result<Option<T>, CliError> {
+    use std::io::ErrorKind::{NotFound, PermissionDenied};
+    match read {
+        Ok(config) => Ok(Some(config)),
+        Err(ConfigError::Read { source, .. }) if matches!(source.kind(), NotFound | PermissionDenied) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// "All addresses" is nowhere one can connect to: this machine is meant.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+impl SocketArgs {
+    /// This machine's client.
+    pub(super) fn connect(&self) -> Result<Remote, CliError> {
+        let data_dir = self.data_dir()?;
+        if !data_dir.is_dir() {
+            return Err(CliError::NoDataDir { path: data_dir });
+        }
+        Ok(Remote::unix(&data_dir.join(CONTROL_SOCKET))?)
+    }
+
+    fn data_dir(&self) -> Result<PathBuf, CliError> {
+        match &self.data_dir {
+            Some(path) => Ok(path.clone()),
+            None => Ok(config::read_client(&self.config)?.data_dir),
+        }
+    }
+
+    /// The primary of this machine's client, for what only the primary knows.
+    pub(super) fn server(&self, given: Option<&str>) -> Result<Option<String>, CliError> {
+        match given {
+            Some(address) => Ok(Some(address.to_owned())),
+            None => Ok(if_there(config::read_client(&self.config))?.map(|config| config.server)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> CommitId {
+        CommitId::of(text.as_bytes())
+    }
+
+    #[test]
+    fn an_abbreviation_names_one_commit_or_says_which_it_could_be() {
+        assert!(matches!(one_of("abcd", vec![]), Ok(None)));
+        assert!(matches!(one_of("abcd", vec![id("a"), id("a")]), Ok(Some(found)) if found == id("a")));
+        let error = one_of("abcd", vec![id("a"), id("b")]).unwrap_err();
+        assert!(error.to_string().contains(&id("b").to_string()), "{error}");
+        for (text, may_be) in [("abcdef0", false), ("abcdef01", true), ("ABCDEF01", false), ("v1.0", false)] {
+            assert_eq!(is_abbreviation(text), may_be, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_repo_is_guessed_only_where_there_is_one() {
+        let repos = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<Vec<RepoName>>();
+        assert_eq!(only(repos(&["a"])).unwrap().as_str(), "a");
+        assert!(matches!(only(vec![]), Err(CliError::NoRepos)));
+        let error = only(repos(&["a", "b"])).unwrap_err().to_string();
+        assert!(error.contains("a, b"), "{error}");
+    }
+
+    #[test]
+    fn the_machines_own_settings_say_where_the_primary_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (primary, client) = (folder.path().join("primary.toml"), folder.path().join("client.toml"));
+        assert_eq!(configured_server(&primary, &client).unwrap(), DEFAULT_SERVER);
+        std::fs::write(&client, "data-dir = \"/d\"\nserver = \"http://127.0.0.1:99\"\n[repos.a]").unwrap();
+        assert_eq!(configured_server(&primary, &client).unwrap(), "http://127.0.0.1:99");
+        let settings = "data-dir = \"/d\"\ninsecure = true\nlisten = \"[::]:77\"\n[repos.a]\nstaging-dir = \"/s\"";
+        std::fs::write(&primary, settings).unwrap();
+        assert_eq!(configured_server(&primary, &client).unwrap(), "http://[::1]:77");
+        std::fs::write(&primary, "listen = 3").unwrap();
+        assert!(configured_server(&primary, &client).is_err(), "a wrong configuration is not skipped");
+    }
+}
