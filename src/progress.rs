@@ -77,6 +77,12 @@ impl Progress {
         self.phase.store(u8::try_from(position).unwrap_or(0), Relaxed);
     }
 
+    /// Adds to the totals, where they become known on the way.
+    pub fn expect(&self, files: u64, bytes: u64) {
+        self.total_files.fetch_add(files, Relaxed);
+        self.total_bytes.fetch_add(bytes, Relaxed);
+    }
+
     /// Counts what was done.
     pub fn advance(&self, files: u64, bytes: u64) {
         self.files.fetch_add(files, Relaxed);

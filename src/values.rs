@@ -15,6 +15,6 @@ mod tree;
 pub use chunks::{Chunk, ChunkList, ChunkListError, MAX_WHOLE_BLOB};
 pub use commit::{Author, Commit, CommitError, MAX_MESSAGE};
 pub use digest::{BlobId, CommitId, Hasher, ParseIdError, TreeId};
-pub use name::{Name, NameError, RepoName, RepoNameError, Target, TargetError};
+pub use name::{Name, NameError, RepoName, RepoNameError, TagName, TagNameError, Target, TargetError};
 pub use path::{PathError, TreePath};
 pub use tree::{Entry, MAX_DEPTH, Subtree, Totals, TotalsOverflow, Tree, TreeError};

@@ -1,6 +1,8 @@
 //! Why bytes were rejected.
 
-use crate::values::{ChunkListError, CommitError, NameError, PathError, RepoNameError, TargetError, TreeError};
+use crate::values::{
+    ChunkListError, CommitError, NameError, PathError, RepoNameError, TagNameError, TargetError, TreeError,
+};
 
 /// Why bytes are not an encoding. Every rule of the format has a variant of its own.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +57,9 @@ pub enum DecodeError {
     /// A repo name that is none.
     #[error(transparent)]
     RepoName(#[from] RepoNameError),
+    /// A tag that is none.
+    #[error(transparent)]
+    TagName(#[from] TagNameError),
     /// A path that is none.
     #[error(transparent)]
     Path(#[from] PathError),

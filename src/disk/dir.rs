@@ -88,6 +88,11 @@ impl From<FileStat> for Stat {
     }
 }
 
+/// What an open file is.
+pub fn stat_of(file: &File) -> io::Result<Stat> {
+    Ok(Stat::from(nix::sys::stat::fstat(file)?))
+}
+
 /// An open directory. Names given to it are single steps; none of its methods follows a symbolic link.
 #[derive(Debug)]
 pub struct Dir {

@@ -129,58 +129,76 @@ impl fmt::Debug for Target {
     }
 }
 
-/// The name of a repo: 1 to 64 of `A-Z a-z 0-9 . _ -`, the first a letter or a digit.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RepoName(Box<str>);
-
 /// Why a text is not the name of a repo.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a repo name: 1 to 64 of letters, digits, '.', '_', '-', beginning with a letter or digit")]
 pub struct RepoNameError(String);
 
-impl RepoName {
-    /// The name's text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+/// Why a text is not a tag.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a tag: 1 to 64 of letters, digits, '.', '_', '-', beginning with a letter or digit")]
+pub struct TagNameError(String);
 
-impl FromStr for RepoName {
-    type Err = RepoNameError;
+macro_rules! plain_word {
+    ($(#[$doc:meta])* $name:ident, $error:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Box<str>);
 
-    fn from_str(text: &str) -> Result<Self, RepoNameError> {
-        let first_fits = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-        let rest_fits = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-        if first_fits && rest_fits && text.len() <= 64 {
-            Ok(Self(text.into()))
-        } else {
-            Err(RepoNameError(text.chars().take(100).collect()))
+        impl $name {
+            /// The name's text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
         }
-    }
+
+        impl FromStr for $name {
+            type Err = $error;
+
+            fn from_str(text: &str) -> Result<Self, $error> {
+                if is_plain_word(text) { Ok(Self(text.into())) } else { Err($error(text.chars().take(100).collect())) }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", self.0)
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
 }
 
-impl fmt::Display for RepoName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+plain_word! {
+    /// The name of a repo: 1 to 64 of `A-Z a-z 0-9 . _ -`, the first a letter or a digit.
+    RepoName, RepoNameError
+}
+plain_word! {
+    /// A name that a person gave a commit, so that GC keeps it. Formed like a [`RepoName`].
+    TagName, TagNameError
 }
 
-impl fmt::Debug for RepoName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.0)
-    }
-}
-
-impl serde::Serialize for RepoName {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for RepoName {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
+fn is_plain_word(text: &str) -> bool {
+    let first_fits = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    let rest_fits = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    first_fits && rest_fits && text.len() <= 64
 }
 
 /// Writes bytes for people: invalid UTF-8 replaced, control characters escaped so that no name can spoil a terminal.

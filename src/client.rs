@@ -1,0 +1,97 @@
+//! The client daemon: notices a new head, fetches what it lacks, builds, deploys, reports.
+//!
+//! ```text
+//! state.rs    what the daemon holds, and how each repo does
+//! follow.rs   one task for each repo: waits for a head and brings it live
+//! sync.rs     from a commit's id to a generation on disk
+//! receive.rs  objects as they arrive, verified and kept
+//! deploy.rs   the window: pause, rename, flush, resume
+//! pin.rs      rollback: an older commit, and staying there
+//! report.rs   status, for the primary and for people
+//! control.rs  control.sock: the command line of this machine
+//! listen.rs   /metrics, and the routes of PE's file sync client
+//! metrics.rs  what Prometheus reads
+//! once.rs     one sync and deploy without a daemon
+//! ```
+//!
+//! - Nothing that fails takes anything down: what is live stays live, the failure is noted, reported, and tried again later.
+//! - At most one sync or deploy at a time, whatever the repo: they share one disk.
+//! - Blocking work runs by `spawn_blocking`.
+
+mod control;
+mod deploy;
+mod error;
+mod follow;
+mod listen;
+mod metrics;
+mod once;
+mod pin;
+mod receive;
+mod report;
+mod state;
+mod sync;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use error::{ClientError, ReceiveError};
+pub use once::once;
+
+use crate::config::ClientConfig;
+use crate::datadir::CONTROL_SOCKET;
+use crate::http::listen_on_socket;
+use state::Client;
+
+/// How long a stop waits for what is under way.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Runs until SIGTERM or SIGINT.
+pub async fn run(config: ClientConfig) -> Result<(), ClientError> {
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate()).map_err(ClientError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ClientError::Signals)?;
+    let stopping = stop.clone();
+    let signals = tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
+        }
+        stopping.cancel();
+    });
+    let outcome = run_until(config, stop).await;
+    signals.abort();
+    outcome
+}
+
+/// Runs until `stop` is cancelled.
+pub async fn run_until(config: ClientConfig, stop: CancellationToken) -> Result<(), ClientError> {
+    let client = Client::open(config, stop.clone()).await?;
+    let listener = listen::bind(client.config.listen).await?;
+    let socket = listen_on_socket(client.farm.data()).map_err(|source| {
+        let path = client.farm.data().path.join(CONTROL_SOCKET);
+        ClientError::Socket { path, source }
+    })?;
+    // Before anything is reported: what is live may still be hidden by a cache.
+    deploy::flush_what_is_owed(&client).await;
+
+    let tasks = TaskTracker::new();
+    tasks.spawn(control::serve(Arc::clone(&client), socket));
+    tasks.spawn(listen::serve(Arc::clone(&client), listener));
+    tasks.spawn(report::keep_reporting(Arc::clone(&client)));
+    for repo in client.repos.keys() {
+        tasks.spawn(follow::follow(Arc::clone(&client), repo.clone()));
+    }
+    tracing::info!(name = client.name, data_dir = %client.farm.data().path.display(), "the client runs");
+    stop.cancelled().await;
+    client.interrupt();
+    tasks.close();
+    if tokio::time::timeout(STOP_TIMEOUT, tasks.wait()).await.is_err() {
+        tracing::warn!("something is still under way after {STOP_TIMEOUT:?}; stopping all the same");
+    }
+    tracing::info!("the client has stopped");
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! `control.sock`: what the command line of this machine asks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use tokio::net::UnixListener;
+use tokio::sync::OwnedRwLockReadGuard;
+
+use super::ClientError;
+use super::state::Client;
+use crate::datadir::CONTROL_SOCKET;
+use crate::http::{Json, Nothing, Query, Refusal, chain, finish_routes, hold_answer};
+use crate::remote::RemoteError;
+use crate::wire::api::{ClientReport, FsckHold, PinRequest, SyncRequest};
+
+type Shared = State<Arc<Client>>;
+
+/// Answers until the client stops.
+pub(super) async fn serve(client: Arc<Client>, listener: UnixListener) {
+    let routes = Router::new()
+        .route("/status", get(status))
+        .route("/sync", post(sync))
+        .route("/rollback", post(rollback))
+        .route("/fsck", post(fsck));
+    let routes = finish_routes(routes).with_state(Arc::clone(&client));
+    let stop = client.stop.clone().cancelled_owned();
+    if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stop).await {
+        tracing::error!(error = chain(&error), "the control socket failed");
+    }
+    // A socket that nobody answers would only make the next command wait.
+    let _ = client.farm.data().dir.remove_file(CONTROL_SOCKET);
+}
+
+async fn status(State(client): Shared, _: Query<Nothing>) -> Result<axum::Json<ClientReport>, Refusal> {
+    Ok(axum::Json(client.report().await?))
+}
+
+/// Syncs, deploys, and answers when it is done. A caller that hangs up does not stop it.
+async fn sync(
+    State(client): Shared,
+    _: Query<Nothing>,
+    Json(request): Json<SyncRequest>,
+) -> Result<axum::Json<ClientReport>, Refusal> {
+    let names = match request.repo {
+        Some(name) => vec![name],
+        None => client.repos.keys().cloned().collect(),
+    };
+    let worker = Arc::clone(&client);
+    finish(client, async move {
+        for name in &names {
+            worker.sync_now(name).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+async fn rollback(
+    State(client): Shared,
+    _: Query<Nothing>,
+    Json(request): Json<PinRequest>,
+) -> Result<axum::Json<ClientReport>, Refusal> {
+    let worker = Arc::clone(&client);
+    finish(client, async move { worker.pin(&request.repo, request.to).await }).await
+}
+
+/// Does the work to its end, whether the caller waits or not, and answers with how the client does then.
+async fn finish(
+    client: Arc<Client>,
+    work: impl Future<Output = Result<(), ClientError>> + Send + 'static,
+) -> Result<axum::Json<ClientReport>, Refusal> {
+    let task = tokio::spawn(async move {
+        work.await?;
+        client.report().await
+    });
+    let report = task.await.map_err(ClientError::from)??;
+    Ok(axum::Json(report))
+}
+
+/// A copy of the index for fsck to open; pruning waits until the caller closes the connection.
+async fn fsck(State(client): Shared, _: Query<Nothing>) -> Result<Response, Refusal> {
+    static NUMBER: AtomicU64 = AtomicU64::new(1);
+    // Not while something is being built: what fsck sees should stand still.
+    let working = client.work.lock().await;
+    let held = Arc::clone(&client.hold).read_owned().await;
+    let name = format!("fsck-{}", NUMBER.fetch_add(1, Relaxed));
+    let checkpoint = client.farm.data().path.join("tmp").join(&name);
+    let hold = Hold { client: Arc::clone(&client), name, _held: held };
+    let path = checkpoint.clone();
+    client.blocking(move |farm| farm.index().checkpoint(&path)).await?;
+    drop(working);
+    tracing::info!(checkpoint = %checkpoint.display(), "fsck begins to read");
+    hold_answer(&FsckHold { checkpoint }, hold, client.stop.clone())
+}
+
+/// While it lives nothing is pruned; when it goes, so does the copy of the index.
+struct Hold {
+    client: Arc<Client>,
+    name: String,
+    _held: OwnedRwLockReadGuard<()>,
+}
+
+impl Drop for Hold {
+    /// Removes some dozens of links to RocksDB's files: short enough for a thread that serves others.
+    fn drop(&mut self) {
+        if let Err(error) = self.client.farm.data().tmp.remove_all(self.name.as_str()) {
+            tracing::warn!(error = chain(&error), "the checkpoint of fsck stays until the next start");
+        }
+        tracing::info!("fsck is done reading");
+    }
+}
+
+impl From<ClientError> for Refusal {
+    /// The caller sits at this machine and may know everything; the status says whose turn it is.
+    fn from(error: ClientError) -> Self {
+        let status = match &error {
+            ClientError::UnknownRepo { .. } => StatusCode::NOT_FOUND,
+            ClientError::NothingBefore(_) | ClientError::NoCommit(_) | ClientError::OtherRepo { .. } => {
+                StatusCode::CONFLICT
+            }
+            ClientError::Remote(RemoteError::Problem { status, .. }) => {
+                StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY)
+            }
+            ClientError::Remote(_) | ClientError::Receive(_) | ClientError::Flush(_) | ClientError::Stuck(_) => {
+                StatusCode::BAD_GATEWAY
+            }
+            ClientError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            ClientError::Farm(farm) if farm.is_full() => StatusCode::INSUFFICIENT_STORAGE,
+            ClientError::Farm(_)
+            | ClientError::SharedDirs { .. }
+            | ClientError::Flusher(_)
+            | ClientError::Listen { .. }
+            | ClientError::Socket { .. }
+            | ClientError::Signals(_)
+            | ClientError::Task(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Refusal::new(status, chain(&error))
+    }
+}

@@ -1,0 +1,142 @@
+//! Why a client could not do something.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::farm::{FarmError, PatternError};
+use crate::puppet::FlushError;
+use crate::remote::RemoteError;
+use crate::values::{BlobId, CommitId, RepoName, Totals, TreeId};
+use crate::wire::{DeltaError, StreamError};
+
+/// Why a client could not do something. `current` shows what it showed before.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The data directory said no.
+    #[error(transparent)]
+    Farm(#[from] FarmError),
+    /// The primary said no, or nothing.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// What the primary sent is not what was asked for.
+    #[error("the primary sent something else than was asked for")]
+    Receive(#[from] ReceiveError),
+    /// The cache of Puppet Server was not flushed; the old code stays live.
+    #[error("Puppet Server's cache could not be flushed, so the old code stays live")]
+    Flush(#[source] FlushError),
+    /// A setting cannot be used.
+    #[error("[repos.{repo}]")]
+    SharedDirs {
+        /// The repo.
+        repo: RepoName,
+        /// What is wrong.
+        source: PatternError,
+    },
+    /// The flush cannot be set up.
+    #[error("[puppetserver]")]
+    Flusher(#[source] FlushError),
+    /// The repo is not in this client's settings.
+    #[error("the repo {repo} is not configured here; known are: {}", list(known))]
+    UnknownRepo {
+        /// What was asked for.
+        repo: RepoName,
+        /// What there is.
+        known: Vec<RepoName>,
+    },
+    /// Nothing to go back to.
+    #[error("{0} has no earlier generation; name a commit to go to")]
+    NothingBefore(RepoName),
+    /// Nothing is committed yet.
+    #[error("the repo {0} has no commit yet")]
+    NoCommit(RepoName),
+    /// The commit is of another repo.
+    #[error("commit {commit} belongs to the repo {found}, not to {wanted}")]
+    OtherRepo {
+        /// The commit.
+        commit: CommitId,
+        /// What it says of itself.
+        found: RepoName,
+        /// What was asked for.
+        wanted: RepoName,
+    },
+    /// The primary does not give what a commit needs.
+    #[error("commit {0} cannot be completed: the primary sent nothing of what is missing")]
+    Stuck(CommitId),
+    /// A port or socket cannot be had.
+    #[error("cannot listen on {address}; is another client running, or something else on that port? (setting listen)")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The control socket cannot be had.
+    #[error("cannot listen on {}", path.display())]
+    Socket {
+        /// Its path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Signals cannot be waited for.
+    #[error("cannot wait for signals")]
+    Signals(#[source] io::Error),
+    /// The daemon is stopping.
+    #[error("the client is stopping")]
+    Stopping,
+    /// A thread of the daemon died.
+    #[error("an internal task failed; its panic is in the log")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// What is wrong with what arrived.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    /// The stream itself.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    /// Keeping it failed.
+    #[error(transparent)]
+    Farm(#[from] FarmError),
+    /// A commit that was not asked for.
+    #[error("commit {0} was not asked for")]
+    UnwantedCommit(CommitId),
+    /// A tree that was not asked for, or came twice.
+    #[error("tree {0} was not asked for")]
+    UnwantedTree(TreeId),
+    /// A blob that was not asked for, or came twice.
+    #[error("blob {0} was not asked for")]
+    UnwantedBlob(BlobId),
+    /// A chunk where none was announced, or another than was.
+    #[error("chunk {0} was not announced")]
+    UnwantedChunk(BlobId),
+    /// A tree with other totals than its directory's entry says.
+    #[error("tree {id} holds {found:?}; its entry says {expected:?}")]
+    Totals {
+        /// The tree.
+        id: TreeId,
+        /// What it holds.
+        found: Totals,
+        /// What was expected.
+        expected: Totals,
+    },
+    /// A blob of another size than its entry says.
+    #[error("blob {id} has {found} bytes; its entry says {expected}")]
+    Size {
+        /// The blob.
+        id: BlobId,
+        /// What came.
+        found: u64,
+        /// What was expected.
+        expected: u64,
+    },
+    /// A difference that does not fit its base.
+    #[error("a tree delta does not fit its base")]
+    Delta(#[from] DeltaError),
+}
+
+fn list(names: &[RepoName]) -> String {
+    let names: Vec<&str> = names.iter().map(RepoName::as_str).collect();
+    names.join(", ")
+}

@@ -1,0 +1,99 @@
+//! One task for each repo: waits for a head and brings it live.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ClientError;
+use super::state::Client;
+use crate::http::chain;
+use crate::remote::{Backoff, HeadAnswer};
+use crate::values::{CommitId, RepoName};
+
+/// How long the primary may keep a question open. Shorter than the idle limits of what may stand between.
+const WAIT: Duration = Duration::from_secs(50);
+
+/// How soon a flush that is owed is tried again.
+const RETRY_FLUSH: Duration = Duration::from_secs(30);
+
+/// Runs until the client stops.
+pub(super) async fn follow(client: Arc<Client>, name: RepoName) {
+    let mut backoff = Backoff::new();
+    // The head that is dealt with: live, or known to be held back by a pin.
+    let mut known = None;
+    while !client.stop.is_cancelled() {
+        let pause = tokio::select! {
+            () = client.stop.cancelled() => return,
+            () = wake(&client, &name) => { known = None; continue }
+            outcome = next_head(&client, &name, known) => match outcome {
+                Ok(None) => { backoff.succeeded(); continue }
+                Ok(Some(head)) => match deal_with(&client, &name, head).await {
+                    Ok(()) => {
+                        backoff.succeeded();
+                        known = Some(head);
+                        continue;
+                    }
+                    Err(error) => failed(&client, &name, &error, &mut backoff).await,
+                },
+                Err(error) => failed(&client, &name, &error, &mut backoff).await,
+            },
+        };
+        known = None;
+        tokio::select! {
+            () = client.stop.cancelled() => return,
+            () = wake(&client, &name) => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+async fn wake(client: &Client, name: &RepoName) {
+    match client.repos.get(name) {
+        Some(repo) => repo.wake.notified().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_head(client: &Client, name: &RepoName, known: Option<CommitId>) -> Result<Option<CommitId>, ClientError> {
+    let owed = {
+        let name = name.clone();
+        client.blocking(move |farm| farm.owed_flush(&name)).await?.is_some()
+    };
+    // With a flush owed, look again sooner: the same head is dealt with once more, which pays what is owed.
+    let (known, wait) = if owed && known.is_some() {
+        tokio::time::sleep(RETRY_FLUSH).await;
+        (None, Duration::ZERO)
+    } else {
+        (known, WAIT)
+    };
+    match client.remote.head(name, known, wait).await? {
+        HeadAnswer::Head(info) => Ok(Some(info.commit)),
+        HeadAnswer::Same | HeadAnswer::NoCommitYet => Ok(None),
+    }
+}
+
+/// Brings a new head live, unless the repo is pinned.
+pub(super) async fn deal_with(client: &Client, name: &RepoName, head: CommitId) -> Result<(), ClientError> {
+    let _working = client.work.lock().await;
+    let repo = name.clone();
+    let state = client.blocking(move |farm| farm.update_state(&repo, |state| state.head = Some(head))).await?;
+    if state.pinned.is_some_and(|pinned| pinned != head) {
+        tracing::info!(%name, %head, "a new head is not deployed: the repo is pinned");
+        client.news.notify_one();
+        return Ok(());
+    }
+    client.bring(name, head).await?;
+    client.prune().await;
+    Ok(())
+}
+
+async fn failed(client: &Client, name: &RepoName, error: &ClientError, backoff: &mut Backoff) -> Duration {
+    let pause = backoff.failed();
+    client.metrics.count_failure(name);
+    tracing::warn!(%name, error = chain(error), retry_in = ?pause, "what is live stays live");
+    let (repo, text) = (name.clone(), chain(error));
+    let noted = client.blocking(move |farm| farm.update_state(&repo, |state| state.error = Some(text))).await;
+    if let Err(error) = noted {
+        tracing::warn!(error = chain(&error), "could not note it");
+    }
+    pause
+}

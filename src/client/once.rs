@@ -1,0 +1,49 @@
+//! One sync and deploy, then done: by the daemon where one runs, else without it.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::ClientError;
+use super::deploy::flush_what_is_owed;
+use super::state::Client;
+use crate::config::ClientConfig;
+use crate::datadir::CONTROL_SOCKET;
+use crate::http::chain;
+use crate::progress::Progress;
+use crate::remote::{Remote, RemoteError};
+use crate::wire::api::{ClientReport, SyncRequest};
+
+/// Syncs and deploys every repo once. Failures of single repos stand in the report.
+pub async fn once(config: ClientConfig, progress: &Arc<Progress>) -> Result<ClientReport, ClientError> {
+    let socket = config.data_dir.join(CONTROL_SOCKET);
+    if socket.exists() {
+        match Remote::unix(&socket)?.sync(&SyncRequest::default()).await {
+            // A socket that a killed daemon left behind.
+            Err(RemoteError::Unreachable { .. }) => {}
+            other => return Ok(other?),
+        }
+    }
+    let mut client = Client::open(config, CancellationToken::new()).await?;
+    if let Some(client) = Arc::get_mut(&mut client) {
+        client.repos.values_mut().for_each(|repo| repo.progress = Arc::clone(progress));
+    }
+    flush_what_is_owed(&client).await;
+    let mut failure = None;
+    for name in client.repos.keys() {
+        if let Err(error) = client.sync_now(name).await {
+            let (repo, text) = (name.clone(), chain(&error));
+            client.blocking(move |farm| farm.update_state(&repo, |state| state.error = Some(text))).await?;
+            failure = Some(error);
+        }
+    }
+    let report = client.report().await?;
+    if let Err(error) = client.remote.report(&client.name, &report).await {
+        tracing::debug!(error = chain(&error), "the primary did not take the report");
+    }
+    // With one repo its error is the error; with several the report says which failed.
+    match failure {
+        Some(error) if client.repos.len() == 1 => Err(error),
+        _ => Ok(report),
+    }
+}

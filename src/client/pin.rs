@@ -1,0 +1,60 @@
+//! Rollback: an older commit is made live, and the repo stays there until it is released.
+
+use super::ClientError;
+use super::state::Client;
+use crate::farm::{Farm, FarmError};
+use crate::remote::HeadAnswer;
+use crate::values::{CommitId, RepoName};
+use crate::wire::api::PinTo;
+
+impl Client {
+    /// Does what a rollback asks for, and says so when it is live.
+    pub(super) async fn pin(&self, name: &RepoName, to: PinTo) -> Result<(), ClientError> {
+        let repo = self.repo(name)?;
+        let target = match to {
+            PinTo::Released => {
+                let working = self.work.lock().await;
+                self.set_pin(name, None).await?;
+                drop(working);
+                tracing::info!(%name, "released; the newest head is deployed again");
+                return self.sync_now(name).await;
+            }
+            PinTo::Commit(commit) => commit,
+            PinTo::Previous => {
+                let repo = name.clone();
+                let before = self.blocking(move |farm| previous(farm, &repo)).await?;
+                before.ok_or_else(|| ClientError::NothingBefore(name.clone()))?
+            }
+        };
+        let _working = self.work.lock().await;
+        self.bring(name, target).await?;
+        self.set_pin(name, Some(target)).await?;
+        tracing::info!(%name, commit = %target, "rolled back and pinned");
+        repo.wake.notify_one();
+        self.news.notify_one();
+        Ok(())
+    }
+
+    async fn set_pin(&self, name: &RepoName, pinned: Option<CommitId>) -> Result<(), ClientError> {
+        let name = name.clone();
+        self.blocking(move |farm| farm.update_state(&name, |state| state.pinned = pinned)).await?;
+        Ok(())
+    }
+
+    /// Asks the primary for the head and brings it live, without waiting for the task that follows the repo.
+    pub(super) async fn sync_now(&self, name: &RepoName) -> Result<(), ClientError> {
+        self.repo(name)?;
+        match self.remote.head(name, None, std::time::Duration::ZERO).await? {
+            HeadAnswer::Head(info) => super::follow::deal_with(self, name, info.commit).await,
+            HeadAnswer::Same | HeadAnswer::NoCommitYet => Err(ClientError::NoCommit(name.clone())),
+        }
+    }
+}
+
+/// The generation that was current before the one that is.
+fn previous(farm: &Farm, name: &RepoName) -> Result<Option<CommitId>, FarmError> {
+    let current = farm.current(name)?;
+    let generations = farm.generations(name)?.into_iter();
+    let mut deployed = generations.filter(|generation| generation.record.deployed > 0);
+    Ok(deployed.find(|generation| Some(generation.commit) != current).map(|generation| generation.commit))
+}

@@ -1,0 +1,220 @@
+//! The client's data directory: blob files, immutable trees of hard links, generations, `current` (`storage-format.md` §8).
+//!
+//! ```text
+//! index.rs       what is known and vouched for: the RocksDB beside the files
+//! layout.rs      how things are called on disk, their modes and times
+//! shared.rs      which directories match `shared-dirs`
+//! links.rs       where symbolic links lead, and which directories must stay in place for them
+//! needs.rs       what a commit needs that is not here
+//! plan.rs        from a commit to the trees that it needs: values only, no writes
+//! blobs.rs       blob files: written, checked, given a fresh inode
+//! build.rs       from a plan to directories of hard links
+//! generation.rs  what Puppet sees: generations, `current`, the swap, `flush-pending`
+//! prune.rs       what nothing needs any more
+//! heal.rs        trees that hold a wrong file, built anew
+//! recover.rs     what a crash may have left
+//! ```
+//!
+//! What always holds: a name in `blobs/`, `trees/` or `generations/` that the index vouches for is complete and durable. A tree under
+//! `trees/` never changes. `current` names a whole generation, or does not exist.
+//!
+//! Deliberately absent: where objects come from, when to deploy, how requests are paused.
+
+mod blobs;
+mod build;
+mod error;
+mod generation;
+mod heal;
+mod index;
+mod layout;
+mod links;
+mod needs;
+mod plan;
+mod prune;
+mod recover;
+mod shared;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
+
+pub use blobs::BlobWriter;
+pub use build::Built;
+pub use error::FarmError;
+pub use generation::{Generation, RepoState, Swap};
+pub use index::{BlobRecord, ChunkPlace, GenerationRecord, Index, Raw as RawRecord};
+pub use layout::{BlobKey, SharedName, blob_mtime};
+pub use needs::{MissingBlob, MissingTree};
+pub use plan::{Plan, SharedTree};
+pub use prune::{Pruned, Retention};
+pub use shared::{PatternError, SharedDirs};
+
+use crate::datadir::{DataDir, DataDirError, Kind};
+use crate::disk::Dir;
+use crate::values::{BlobId, ChunkList, Commit, CommitId, Tree, TreeId};
+
+/// Settings of a farm that concern all its repos.
+#[derive(Debug, Clone)]
+pub struct FarmSettings {
+    /// Permission bits that files have at most.
+    pub file_mode: u32,
+    /// The group that may read the farm, by number; `None` leaves groups alone.
+    pub reader_group: Option<u32>,
+}
+
+impl Default for FarmSettings {
+    fn default() -> Self {
+        Self { file_mode: 0o555, reader_group: None }
+    }
+}
+
+/// An open, locked client data directory.
+#[derive(Debug)]
+pub struct Farm {
+    data: DataDir,
+    index: Index,
+    settings: FarmSettings,
+    trees: Dir,
+    repos: Dir,
+    blob_dirs: Vec<OnceLock<Dir>>,
+    blobs: Dir,
+    /// Written, not yet vouched for.
+    pending: Mutex<Pending>,
+    /// Makes names in `tmp/` unique within this process; `tmp/` is empty at start.
+    counter: AtomicU64,
+    /// Taken while a blob file gets a fresh inode.
+    renewal: Mutex<()>,
+}
+
+/// What stands in its place but is not yet durable.
+#[derive(Debug, Default)]
+struct Pending {
+    blobs: HashMap<BlobKey, BlobRecord>,
+    chunked: Vec<(BlobKey, ChunkList)>,
+    built: HashMap<SharedName, Vec<(crate::values::TreePath, SharedName)>>,
+}
+
+impl Farm {
+    /// Opens the data directory at `path`, made first where it is missing, and removes what a crash left.
+    pub fn open(path: &Path, settings: FarmSettings) -> Result<Self, FarmError> {
+        let data = DataDir::open(path, Kind::Client)?;
+        Self::open_data(data, settings)
+    }
+
+    /// The same, for a data directory that must exist.
+    pub fn open_existing(path: &Path, settings: FarmSettings) -> Result<Self, FarmError> {
+        let data = DataDir::open_existing(path, Kind::Client)?;
+        Self::open_data(data, settings)
+    }
+
+    fn open_data(data: DataDir, settings: FarmSettings) -> Result<Self, FarmError> {
+        let dir = &data.dir;
+        dir.open_or_make_dir("index", 0o700)?.set_own_mode(0o700)?;
+        let blobs = dir.open_or_make_dir("blobs", 0o700)?;
+        let trees = dir.open_or_make_dir("trees", 0o750)?;
+        let repos = dir.open_or_make_dir("repos", 0o750)?;
+        for way in [dir, &trees, &repos] {
+            way.set_own_mode(0o750)?;
+            if let Some(group) = settings.reader_group {
+                way.set_own_group(group)?;
+            }
+        }
+        let index = Index::open(&data.path.join("index"))?;
+        let blob_dirs = std::iter::repeat_with(OnceLock::new).take(256).collect();
+        let farm = Self {
+            data,
+            index,
+            settings,
+            trees,
+            repos,
+            blob_dirs,
+            blobs,
+            pending: Mutex::default(),
+            counter: AtomicU64::new(0),
+            renewal: Mutex::new(()),
+        };
+        farm.check_file_system()?;
+        farm.recover()?;
+        Ok(farm)
+    }
+
+    /// What is known and vouched for.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> &DataDir {
+        &self.data
+    }
+
+    /// Keeps a tree object. Not synced: whatever is synced later in the index vouches for it.
+    pub fn put_tree(&self, canonical: &[u8]) -> Result<TreeId, FarmError> {
+        self.index.put_tree(canonical)
+    }
+
+    /// Keeps a commit object, like [`Farm::put_tree`].
+    pub fn put_commit(&self, commit: &Commit) -> Result<CommitId, FarmError> {
+        self.index.put_commit(commit)
+    }
+
+    /// Makes everything durable that was written since, and vouches for it: the only way into the index for blobs and trees.
+    pub fn settle(&self) -> Result<(), FarmError> {
+        self.settle_with(None)
+    }
+
+    /// The same, vouching for a generation too.
+    fn settle_with(
+        &self,
+        generation: Option<(&crate::values::RepoName, CommitId, &GenerationRecord)>,
+    ) -> Result<(), FarmError> {
+        let mut pending = self.pending.lock().expect("no holder of this lock panics");
+        if pending.blobs.is_empty() && pending.built.is_empty() && generation.is_none() {
+            return Ok(());
+        }
+        // The files first: the index must never vouch for what a power cut could take back.
+        self.data.dir.sync_file_system()?;
+        self.index.vouch(&pending.blobs, &pending.chunked, &pending.built, generation)?;
+        *pending = Pending::default();
+        Ok(())
+    }
+
+    /// A name in `tmp/` that is not in use.
+    fn temporary(&self) -> String {
+        format!("{}", self.counter.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The tree of this id, which a commit or tree that is kept names.
+    pub fn tree(&self, id: &TreeId) -> Result<Tree, FarmError> {
+        self.index.tree(id)?.ok_or(FarmError::TreeMissing(*id))
+    }
+
+    /// Whether the tree object of this id is here.
+    pub fn has_tree(&self, id: &TreeId) -> Result<bool, FarmError> {
+        self.index.has_tree(id)
+    }
+
+    /// Where a chunk of this id can be copied from.
+    pub fn chunk_place(&self, id: &BlobId) -> Result<Option<ChunkPlace>, FarmError> {
+        self.index.chunk(id)
+    }
+
+    /// A link and a rename across the directory must work: one file system, and one that has hard links.
+    fn check_file_system(&self) -> Result<(), FarmError> {
+        let (tmp, name) = (&self.data.tmp, self.temporary());
+        tmp.create_file(name.as_str(), 0o400)?;
+        let tried = [&self.blobs, &self.trees, &self.repos].into_iter().try_for_each(|place| {
+            tmp.link(name.as_str(), place, ".probe")?;
+            place.remove_file(".probe")
+        });
+        tmp.remove_file(name.as_str())?;
+        tried.map_err(|source| FarmError::FileSystem { path: self.data.path.clone(), source })
+    }
+}
+
+impl From<DataDirError> for FarmError {
+    fn from(error: DataDirError) -> Self {
+        FarmError::DataDir(Box::new(error))
+    }
+}

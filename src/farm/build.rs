@@ -1,0 +1,214 @@
+//! From a plan to directories of hard links.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use rayon::prelude::*;
+
+use super::{BlobKey, Farm, FarmError, GenerationRecord, Plan, SharedName, SharedTree, blob_mtime};
+use crate::disk::{Dir, DiskError};
+use crate::progress::{Phase, Progress};
+use crate::values::{CommitId, Entry, MAX_DEPTH, Name, RepoName, Tree, TreeId, TreePath};
+
+/// Directories with more files than this below them are built by several threads.
+const WORTH_SHARING: u64 = 512;
+
+/// What a build did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Built {
+    /// Hard links made.
+    pub linked: u64,
+    /// Shared trees made.
+    pub trees: u64,
+}
+
+/// How the links inside one piece are written.
+struct Piece<'a> {
+    links: BTreeMap<&'a TreePath, &'a SharedName>,
+    /// Links of the commit that are written otherwise than they are recorded.
+    rewritten: &'a BTreeMap<TreePath, PathBuf>,
+    /// For links in a generation's root, which are absolute: the path of `trees/`.
+    absolute: Option<PathBuf>,
+    linked: &'a AtomicU64,
+    progress: &'a Progress,
+}
+
+impl Farm {
+    /// Builds what `plan` misses, and its generation, durably; `current` is not touched. All blobs must be here.
+    pub fn build(&self, plan: &Plan, progress: &Progress) -> Result<Built, FarmError> {
+        let mut files = 0;
+        for shared in plan.missing.values() {
+            files += self.tree(&shared.tree)?.totals().files;
+        }
+        progress.begin(Phase::Building, files, 0);
+        let linked = AtomicU64::new(0);
+        plan.missing.par_iter().try_for_each(|(name, shared)| self.build_shared(name, shared, &linked, progress))?;
+        if self.index.generation(&plan.repo, &plan.commit)?.is_none() {
+            self.build_generation(plan, &linked, progress)?;
+        }
+        Ok(Built { linked: linked.into_inner(), trees: plan.missing.len() as u64 })
+    }
+
+    /// What is known of a shared tree, durable or not yet.
+    pub(super) fn built(&self, name: &SharedName) -> Result<Option<Vec<(TreePath, SharedName)>>, FarmError> {
+        let pending = self.pending.lock().expect("no holder of this lock panics").built.get(name).cloned();
+        match pending {
+            Some(links) => Ok(Some(links)),
+            None => self.index.built(name),
+        }
+    }
+
+    /// Builds one shared tree; where something stands in its place, it is replaced in one step.
+    pub(super) fn build_shared(
+        &self,
+        name: &SharedName,
+        shared: &SharedTree,
+        linked: &AtomicU64,
+        progress: &Progress,
+    ) -> Result<(), FarmError> {
+        let links = shared.links.iter().map(|(path, name)| (path, name)).collect();
+        let piece = Piece { links, rewritten: &BTreeMap::new(), absolute: None, linked, progress };
+        let temporary = self.temporary();
+        self.data.tmp.make_dir(temporary.as_str(), 0o755)?;
+        let dir = self.data.tmp.open_dir(temporary.as_str())?;
+        self.fill(&dir, shared.tree, &TreePath::root(), &piece)?;
+        self.put_in_place(&temporary, &self.trees, name.as_str())?;
+        let mut pending = self.pending.lock().expect("no holder of this lock panics");
+        pending.built.insert(name.clone(), shared.links.clone());
+        Ok(())
+    }
+
+    /// Builds a generation's root and ids, and vouches for it and all that it needs.
+    pub(super) fn build_generation(
+        &self,
+        plan: &Plan,
+        linked: &AtomicU64,
+        progress: &Progress,
+    ) -> Result<(), FarmError> {
+        let links = plan.links.iter().map(|(path, name)| (path, name)).collect();
+        let absolute = Some(self.data.path.join("trees"));
+        let piece = Piece { links, rewritten: &plan.environment_links, absolute, linked, progress };
+        let temporary = self.temporary();
+        self.data.tmp.make_dir(temporary.as_str(), 0o755)?;
+        let dir = self.data.tmp.open_dir(temporary.as_str())?;
+        dir.set_own_mode(0o755)?;
+        dir.make_dir("root", 0o755)?;
+        self.fill(&dir.open_dir("root")?, plan.root, &TreePath::root(), &piece)?;
+        let ids = dir.open_or_make_dir("ids", 0o755)?;
+        ids.set_own_mode(0o755)?;
+        for (environment, tree) in &plan.environments {
+            ids.symlink(tree.to_string().as_bytes(), environment)?;
+        }
+        let generations = self.generations_dir(&plan.repo)?;
+        self.put_in_place(&temporary, &generations, plan.commit.to_string().as_str())?;
+        let record = GenerationRecord {
+            built: super::generation::now(),
+            deployed: 0,
+            shared_dirs: plan.shared_dirs.clone(),
+            rules: plan.rules,
+            shared: plan.links.clone(),
+        };
+        self.vouch_for_generation(&plan.repo, plan.commit, &record)
+    }
+
+    fn vouch_for_generation(
+        &self,
+        repo: &RepoName,
+        commit: CommitId,
+        record: &GenerationRecord,
+    ) -> Result<(), FarmError> {
+        self.settle_with(Some((repo, commit, record)))
+    }
+
+    /// Renames a finished directory from `tmp/` to its place. What stands there already, unvouched for or damaged, makes room in one step.
+    fn put_in_place(&self, temporary: &str, place: &Dir, name: &str) -> Result<(), FarmError> {
+        let tmp = &self.data.tmp;
+        if place.stat_if_there(name)?.is_some() {
+            tmp.exchange(temporary, place, name)?;
+            tmp.remove_all(temporary)?;
+        } else {
+            tmp.rename(temporary, place, name)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the entries of the tree `id` in `dir`, which lies at `here` inside the piece.
+    fn fill(&self, dir: &Dir, id: TreeId, here: &TreePath, piece: &Piece<'_>) -> Result<(), FarmError> {
+        if here.depth() > MAX_DEPTH {
+            return Err(FarmError::TooDeep(id));
+        }
+        if piece.progress.is_cancelled() {
+            return Err(FarmError::Cancelled);
+        }
+        dir.set_own_mode(0o755)?;
+        let tree = self.tree(&id)?;
+        self.link_files(dir, &tree, piece)?;
+        let directories: Vec<(&Name, TreeId)> = tree
+            .entries()
+            .iter()
+            .filter_map(|(name, entry)| match entry {
+                Entry::Tree(subtree) => Some((name, subtree.id)),
+                _ => None,
+            })
+            .collect();
+        let descend = |(name, subtree): &(&Name, TreeId)| {
+            let path = here.join(name);
+            if let Some(shared) = piece.links.get(&path) {
+                return Ok(dir.symlink(&piece.link_text(&path, shared), *name)?);
+            }
+            dir.make_dir(*name, 0o755)?;
+            self.fill(&dir.open_dir(*name)?, *subtree, &path, piece)
+        };
+        if tree.totals().files > WORTH_SHARING {
+            directories.par_iter().try_for_each(descend)?;
+        } else {
+            directories.iter().try_for_each(descend)?;
+        }
+        for (name, entry) in tree.entries() {
+            if let Entry::Symlink(target) = entry {
+                match piece.rewritten.get(&here.join(name)) {
+                    Some(path) => dir.symlink(&OsString::from(path).into_vec(), name)?,
+                    None => dir.symlink(target.as_bytes(), name)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn link_files(&self, dir: &Dir, tree: &Tree, piece: &Piece<'_>) -> Result<(), FarmError> {
+        let mut linked = 0;
+        for (name, entry) in tree.entries() {
+            let Entry::File { id, executable, size } = entry else { continue };
+            let key = BlobKey { id: *id, executable: *executable };
+            if *size == 0 {
+                self.create_empty(dir, name, key)?;
+            } else {
+                self.link_blob(key, dir, name)?;
+                linked += 1;
+            }
+        }
+        piece.linked.fetch_add(linked, Relaxed);
+        piece.progress.advance(linked, 0);
+        Ok(())
+    }
+
+    /// An empty file is never linked: all empty files of an estate would share one inode and soon its limit of links.
+    fn create_empty(&self, dir: &Dir, name: &Name, key: BlobKey) -> Result<(), DiskError> {
+        dir.create_file(name, 0o600)?;
+        dir.set_mode(name, key.mode(self.settings.file_mode))?;
+        dir.set_mtime(name, blob_mtime(&key.id))
+    }
+}
+
+impl Piece<'_> {
+    /// The text of the link at `path` to a shared tree.
+    fn link_text(&self, path: &TreePath, shared: &SharedName) -> Vec<u8> {
+        match &self.absolute {
+            Some(trees) => OsString::from(trees.join(shared.as_str())).into_vec(),
+            None => ["../".repeat(path.depth()).as_bytes(), shared.as_str().as_bytes()].concat(),
+        }
+    }
+}

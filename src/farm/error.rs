@@ -1,0 +1,73 @@
+//! Why the farm could not do something.
+
+use std::path::PathBuf;
+
+use crate::codec::DecodeError;
+use crate::datadir::DataDirError;
+use crate::disk::DiskError;
+use crate::values::{BlobId, CommitId, TreeId};
+
+/// Why the farm could not do something. Nothing that was visible before has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum FarmError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] Box<DataDirError>),
+    /// The file system said no.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The data directory spans file systems, or has no hard links.
+    #[error("{} must lie on one file system that has hard links", path.display())]
+    FileSystem {
+        /// The data directory.
+        path: PathBuf,
+        /// What was tried.
+        source: DiskError,
+    },
+    /// The index's database failed.
+    #[error("the index failed")]
+    Index(#[from] rocksdb::Error),
+    /// A record of the index cannot be decoded.
+    #[error("the index's family {family} has a damaged record for {key}; run sceneshift fsck --repair")]
+    Damaged {
+        /// The column family.
+        family: &'static str,
+        /// The record's key.
+        key: String,
+        /// What is wrong with it.
+        source: DecodeError,
+    },
+    /// A tree object is not here.
+    #[error("the tree {0} is not here")]
+    TreeMissing(TreeId),
+    /// A commit object is not here.
+    #[error("the commit {0} is not here")]
+    CommitMissing(CommitId),
+    /// No generation of this commit.
+    #[error("there is no generation of commit {0}")]
+    GenerationMissing(CommitId),
+    /// A blob file is not here, or not as it should be.
+    #[error("the blob {0} is not here")]
+    BlobMissing(BlobId),
+    /// The bytes of a blob are others than its id says.
+    #[error("what arrived as blob {expected} has the id {found}")]
+    WrongContent {
+        /// What was expected.
+        expected: BlobId,
+        /// What the bytes hash to.
+        found: BlobId,
+    },
+    /// A directory is deeper than the format allows.
+    #[error("the tree {0} lies deeper than {max} levels", max = crate::values::MAX_DEPTH)]
+    TooDeep(TreeId),
+    /// The job was asked to stop.
+    #[error("stopped on request")]
+    Cancelled,
+}
+
+impl FarmError {
+    /// Whether the cause is a full disk: room, not repair, is what is needed.
+    pub fn is_full(&self) -> bool {
+        matches!(self, FarmError::Disk(error) if error.is_full())
+    }
+}

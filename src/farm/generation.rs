@@ -1,0 +1,275 @@
+//! What Puppet sees: generations and `current`; the swap, and what is noted around it (`storage-format.md` §8, §9).
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use super::{Farm, FarmError, GenerationRecord, SharedName};
+use crate::disk::{self, Dir, DiskError};
+use crate::pause::{Paused, Scope};
+use crate::values::{Commit, CommitId, Entry, Name, RepoName, Target, TreeId};
+
+const FLUSH_PENDING: &str = "flush-pending";
+
+/// One generation of a repo.
+#[derive(Debug, Clone)]
+pub struct Generation {
+    /// Its commit.
+    pub commit: CommitId,
+    /// What is known of it.
+    pub record: GenerationRecord,
+}
+
+/// What a client remembers of a repo, besides its files.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct RepoState {
+    /// The newest head that it has heard of.
+    pub head: Option<CommitId>,
+    /// The commit that it stays at.
+    pub pinned: Option<CommitId>,
+    /// A flush that failed, and is still owed.
+    pub unflushed: bool,
+    /// What went wrong last, and has not gone well since.
+    pub error: Option<String>,
+}
+
+/// Milliseconds since 1970.
+pub(super) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A swap of `current` that is ready to be made, in one rename, while requests are held.
+#[derive(Debug)]
+pub struct Swap {
+    dir: Dir,
+    before: Option<CommitId>,
+    after: CommitId,
+}
+
+impl Swap {
+    /// What is current before the swap.
+    pub fn before(&self) -> Option<CommitId> {
+        self.before
+    }
+
+    /// Makes the new generation current. Not durable before [`Farm::confirm`].
+    pub fn make(&self, _: &Paused) -> Result<(), FarmError> {
+        Ok(disk::replace_symlink(&self.dir, "current", current_target(&self.after).as_bytes())?)
+    }
+
+    /// Takes it back: what was current before is current again, or nothing is. Durable when it returns.
+    pub fn take_back(&self, _: &Paused) -> Result<(), FarmError> {
+        match &self.before {
+            Some(commit) => disk::replace_symlink(&self.dir, "current", current_target(commit).as_bytes())?,
+            None => self.dir.remove_file("current")?,
+        }
+        Ok(self.dir.sync()?)
+    }
+}
+
+fn current_target(commit: &CommitId) -> String {
+    format!("generations/{commit}/root")
+}
+
+impl Farm {
+    pub(super) fn repo_dir(&self, repo: &RepoName) -> Result<Dir, FarmError> {
+        let dir = self.repos.open_or_make_dir(repo.as_str(), 0o755)?;
+        Ok(dir)
+    }
+
+    pub(super) fn generations_dir(&self, repo: &RepoName) -> Result<Dir, FarmError> {
+        let dir = self.repo_dir(repo)?;
+        dir.set_own_mode(0o755)?;
+        let generations = dir.open_or_make_dir("generations", 0o755)?;
+        generations.set_own_mode(0o755)?;
+        Ok(generations)
+    }
+
+    /// Where the generation of `commit` shows its root.
+    pub fn root_path(&self, repo: &RepoName, commit: &CommitId) -> PathBuf {
+        let repo = self.data.path.join("repos").join(repo.as_str());
+        repo.join("generations").join(commit.to_string()).join("root")
+    }
+
+    /// Where a shared tree lies.
+    pub fn shared_path(&self, name: &SharedName) -> PathBuf {
+        self.data.path.join("trees").join(name.as_str())
+    }
+
+    /// What `current` names; `None` before the first deploy.
+    pub fn current(&self, repo: &RepoName) -> Result<Option<CommitId>, FarmError> {
+        match self.repo_dir(repo)?.read_link("current") {
+            Ok(target) => Ok(parse_current(&target)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The generations of a repo, the one that was current last first, those never deployed at the end.
+    pub fn generations(&self, repo: &RepoName) -> Result<Vec<Generation>, FarmError> {
+        let all = self.index.generations()?.into_iter();
+        let mine = all.filter(|(other, ..)| other == repo);
+        let mut mine: Vec<_> = mine.map(|(_, commit, record)| Generation { commit, record }).collect();
+        mine.sort_by_key(|generation| std::cmp::Reverse((generation.record.deployed, generation.record.built)));
+        Ok(mine)
+    }
+
+    /// Whether a whole generation of `commit` is here.
+    pub fn has_generation(&self, repo: &RepoName, commit: &CommitId) -> Result<bool, FarmError> {
+        Ok(self.index.generation(repo, commit)?.is_some())
+    }
+
+    /// Gets everything ready to make the generation of `commit` current, so that little is left to do while requests are held.
+    pub fn prepare_swap(&self, repo: &RepoName, commit: &CommitId) -> Result<Swap, FarmError> {
+        if !self.has_generation(repo, commit)? {
+            return Err(FarmError::GenerationMissing(*commit));
+        }
+        Ok(Swap { dir: self.repo_dir(repo)?, before: self.current(repo)?, after: *commit })
+    }
+
+    /// Makes the swap durable and notes it. Requests may flow already.
+    pub fn confirm(&self, repo: &RepoName, commit: CommitId) -> Result<(), FarmError> {
+        self.repo_dir(repo)?.sync()?;
+        let record = self.index.generation(repo, &commit)?.ok_or(FarmError::GenerationMissing(commit))?;
+        self.index.put_generation(repo, commit, &GenerationRecord { deployed: now(), ..record })
+    }
+
+    /// The environments of a generation and the ids of their trees, from `ids/`. Names that are not UTF-8 are shown with replacements.
+    pub fn environment_ids(&self, repo: &RepoName, commit: &CommitId) -> Result<BTreeMap<String, String>, FarmError> {
+        let ids = self.generations_dir(repo)?.open_dir(commit.to_string().as_str())?.open_dir("ids")?;
+        let mut all = BTreeMap::new();
+        for entry in ids.list()? {
+            let id = String::from_utf8_lossy(&ids.read_link(&entry.name)?).into_owned();
+            all.insert(entry.name.to_string(), id);
+        }
+        Ok(all)
+    }
+
+    // ---- the flush that is owed ----
+
+    /// Notes, durably, that the caches of `scope` must be flushed before new code counts as live. What was owed before stays owed.
+    pub fn owe_flush(&self, repo: &RepoName, scope: Scope) -> Result<(), FarmError> {
+        let scope = match self.owed_flush(repo)? {
+            Some(owed) => owed.union(scope),
+            None => scope,
+        };
+        let text = serde_json::to_vec(&scope).expect("plain data is plain JSON");
+        Ok(disk::replace_file(&self.repo_dir(repo)?, FLUSH_PENDING, &text, 0o644)?)
+    }
+
+    /// The scope of a flush that is owed. A note that cannot be read counts as everything.
+    pub fn owed_flush(&self, repo: &RepoName) -> Result<Option<Scope>, FarmError> {
+        let dir = self.repo_dir(repo)?;
+        let mut file = match dir.open_file(FLUSH_PENDING) {
+            Err(error) if error.is_not_found() => return Ok(None),
+            other => other?,
+        };
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).map_err(DiskError::at("read", &dir.path_of(FLUSH_PENDING)))?;
+        Ok(Some(serde_json::from_slice(&text).unwrap_or(Scope::Everything)))
+    }
+
+    /// Notes that nothing is owed any more.
+    pub fn flushed(&self, repo: &RepoName) -> Result<(), FarmError> {
+        match self.repo_dir(repo)?.remove_file(FLUSH_PENDING) {
+            Err(error) if !error.is_not_found() => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    // ---- what is remembered ----
+
+    /// What is remembered of a repo.
+    pub fn state(&self, repo: &RepoName) -> Result<RepoState, FarmError> {
+        self.index.state(repo)
+    }
+
+    /// Changes what is remembered of a repo. Synced.
+    pub fn update_state(&self, repo: &RepoName, change: impl FnOnce(&mut RepoState)) -> Result<RepoState, FarmError> {
+        let before = self.state(repo)?;
+        let mut state = before.clone();
+        change(&mut state);
+        if state != before {
+            self.index.put_state(repo, &state)?;
+        }
+        Ok(state)
+    }
+
+    // ---- what changes between two commits ----
+
+    /// Which requests a swap from one commit to another concerns: those of the environments that differ, or all when anything
+    /// else does.
+    pub fn scope_between(&self, from: Option<CommitId>, to: CommitId) -> Result<Scope, FarmError> {
+        let read = |id: &CommitId| self.index.commit(id)?.ok_or(FarmError::CommitMissing(*id));
+        let Some(from) = from else { return Ok(Scope::Everything) };
+        let (before, after) = match (read(&from), read(&to)?) {
+            (Ok(before), after) => (before, after),
+            (Err(_), _) => return Ok(Scope::Everything),
+        };
+        if before.environments_dir != after.environments_dir || before.environments_dir.is_root() {
+            return Ok(Scope::Everything);
+        }
+        let (environments_before, rest_before) = self.apart(&before)?;
+        let (environments_after, rest_after) = self.apart(&after)?;
+        if rest_before != rest_after {
+            return Ok(Scope::Everything);
+        }
+        let names = environments_before.keys().chain(environments_after.keys());
+        let differs = |name: &&Name| environments_before.get(*name) != environments_after.get(*name);
+        let mut changed: Vec<Name> = names.filter(differs).cloned().collect();
+        changed.sort();
+        changed.dedup();
+        // A link between environments may show the change of another: which ones is for the gate's scope to find out.
+        let has_links = |all: &BTreeMap<Name, Part>| all.values().any(|part| matches!(part, Part::Link(_)));
+        if has_links(&environments_before) || has_links(&environments_after) {
+            return Ok(Scope::Everything);
+        }
+        Ok(Scope::of(&changed))
+    }
+
+    /// The environments of a commit, and a list of everything beside them.
+    fn apart(&self, commit: &Commit) -> Result<Apart, FarmError> {
+        let (mut rest, mut id) = (Vec::new(), commit.root.id);
+        for step in commit.environments_dir.names() {
+            let tree = self.tree(&id)?;
+            let beside = tree.entries().iter().filter(|(name, _)| *name != step);
+            rest.extend(beside.map(|(name, entry)| (name.clone(), Part::of(entry))));
+            match tree.get(step.as_bytes()) {
+                Some(Entry::Tree(subtree)) => id = subtree.id,
+                _ => return Ok((BTreeMap::new(), rest)),
+            }
+        }
+        let tree = self.tree(&id)?;
+        Ok((tree.entries().iter().map(|(name, entry)| (name.clone(), Part::of(entry))).collect(), rest))
+    }
+}
+
+/// The environments of a commit, and everything beside them.
+type Apart = (BTreeMap<Name, Part>, Vec<(Name, Part)>);
+
+/// What decides whether an entry differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Tree(TreeId),
+    Link(Target),
+    File(crate::values::BlobId, bool),
+}
+
+impl Part {
+    fn of(entry: &Entry) -> Self {
+        match entry {
+            Entry::Tree(subtree) => Part::Tree(subtree.id),
+            Entry::Symlink(target) => Part::Link(target.clone()),
+            Entry::File { id, executable, .. } => Part::File(*id, *executable),
+        }
+    }
+}
+
+/// The commit that a `current` with this target names.
+pub(super) fn parse_current(target: &[u8]) -> Option<CommitId> {
+    let text = std::str::from_utf8(target).ok()?;
+    text.strip_prefix("generations/")?.strip_suffix("/root")?.parse().ok()
+}

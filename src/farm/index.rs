@@ -1,0 +1,429 @@
+//! What is known of the files beside it, and vouched for: RocksDB in `index/` (`storage-format.md` §8).
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, IteratorMode, Options, WriteBatch, WriteOptions};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{BlobKey, FarmError, SharedDirs, SharedName};
+use crate::codec::{self, DecodeError, Reader, Writer};
+use crate::values::{BlobId, ChunkList, Commit, CommitId, RepoName, Tree, TreeId, TreePath};
+
+const TREES: &str = "trees";
+const COMMITS: &str = "commits";
+const BLOBS: &str = "blobs";
+const CHUNKS: &str = "chunks";
+const BUILT: &str = "built";
+const GENERATIONS: &str = "generations";
+const STATE: &str = "state";
+const META: &str = "meta";
+const FAMILIES: [&str; 8] = [TREES, COMMITS, BLOBS, CHUNKS, BUILT, GENERATIONS, STATE, META];
+
+/// What is known of one blob file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobRecord {
+    /// Bytes.
+    pub size: u64,
+    /// Inode numbers. The last is the file under `blobs/`; the others have as many links as the file system allows.
+    pub inodes: Vec<u64>,
+}
+
+/// Where the bytes of a chunk stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChunkPlace {
+    /// The blob file that holds it.
+    pub blob: BlobKey,
+    /// Where in it, in bytes.
+    pub offset: u64,
+    /// How many bytes.
+    pub length: u32,
+}
+
+/// What is known of one generation.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GenerationRecord {
+    /// When it was built, in milliseconds since 1970.
+    pub built: i64,
+    /// When it last became current, in milliseconds since 1970; 0 for never.
+    pub deployed: i64,
+    /// The patterns by which it was laid out.
+    pub shared_dirs: SharedDirs,
+    /// [`super::SharedDirs::rules`] of its layout.
+    pub rules: [u8; 32],
+    /// The shared trees that its root links to, ascending by path.
+    pub shared: Vec<(TreePath, SharedName)>,
+}
+
+/// A record as it is stored: key and value.
+pub type Raw = (Box<[u8]>, Box<[u8]>);
+
+/// Links to shared trees, by path.
+type Links = Vec<(TreePath, SharedName)>;
+
+/// The open index.
+#[derive(Debug)]
+pub struct Index {
+    db: DB,
+}
+
+impl Index {
+    /// Opens the database at `path`, made first where it is missing.
+    pub fn open(path: &Path) -> Result<Self, FarmError> {
+        let mut options = options();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        let families = FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
+        Ok(Self { db: DB::open_cf_descriptors(&options, path, families)? })
+    }
+
+    /// Opens a checkpoint, or a database that nobody uses, without writing to it.
+    pub fn open_read_only(path: &Path) -> Result<Self, FarmError> {
+        Ok(Self { db: DB::open_cf_for_read_only(&options(), path, FAMILIES, false)? })
+    }
+
+    /// Makes a copy at `path`, which must not exist, by hard links: cheap and consistent.
+    pub fn checkpoint(&self, path: &Path) -> Result<(), FarmError> {
+        Ok(rocksdb::checkpoint::Checkpoint::new(&self.db)?.create_checkpoint(path)?)
+    }
+
+    fn family(&self, name: &'static str) -> &ColumnFamily {
+        self.db.cf_handle(name).expect("every family was opened")
+    }
+
+    fn get<T>(
+        &self,
+        family: &'static str,
+        key: &[u8],
+        decode: impl FnOnce(&[u8]) -> Result<T, DecodeError>,
+    ) -> Result<Option<T>, FarmError> {
+        let Some(bytes) = self.db.get_pinned_cf(self.family(family), key)? else { return Ok(None) };
+        decode(&bytes).map(Some).map_err(|source| FarmError::Damaged { family, key: hex(key), source })
+    }
+
+    fn each(&self, family: &'static str) -> impl Iterator<Item = Result<Raw, FarmError>> {
+        self.db.iterator_cf(self.family(family), IteratorMode::Start).map(|item| item.map_err(FarmError::from))
+    }
+
+    // ---- objects ----
+
+    pub(super) fn put_tree(&self, canonical: &[u8]) -> Result<TreeId, FarmError> {
+        let id = TreeId::of(canonical);
+        self.db.put_cf(self.family(TREES), id.as_bytes(), canonical)?;
+        Ok(id)
+    }
+
+    pub(super) fn put_commit(&self, commit: &Commit) -> Result<CommitId, FarmError> {
+        let canonical = codec::encode_commit(commit);
+        let id = CommitId::of(&canonical);
+        self.db.put_cf(self.family(COMMITS), id.as_bytes(), canonical)?;
+        Ok(id)
+    }
+
+    /// The tree of this id; its bytes are checked against the id by `fsck`, not here.
+    pub fn tree(&self, id: &TreeId) -> Result<Option<Tree>, FarmError> {
+        self.get(TREES, id.as_bytes(), codec::decode_tree)
+    }
+
+    /// Whether the tree object of this id is here.
+    pub fn has_tree(&self, id: &TreeId) -> Result<bool, FarmError> {
+        Ok(self.db.get_pinned_cf(self.family(TREES), id.as_bytes())?.is_some())
+    }
+
+    /// The commit of this id.
+    pub fn commit(&self, id: &CommitId) -> Result<Option<Commit>, FarmError> {
+        self.get(COMMITS, id.as_bytes(), codec::decode_commit)
+    }
+
+    /// Every tree object: id and bytes, neither checked.
+    pub fn each_tree(&self) -> impl Iterator<Item = Result<Raw, FarmError>> {
+        self.each(TREES)
+    }
+
+    /// Every commit object: id and bytes, neither checked.
+    pub fn each_commit(&self) -> impl Iterator<Item = Result<Raw, FarmError>> {
+        self.each(COMMITS)
+    }
+
+    // ---- blobs and chunks ----
+
+    /// What is known of a blob file.
+    pub fn blob(&self, key: BlobKey) -> Result<Option<BlobRecord>, FarmError> {
+        self.get(BLOBS, &key.to_bytes(), decode_blob)
+    }
+
+    /// Every blob file that is vouched for.
+    pub fn blobs(&self) -> Result<BTreeMap<BlobKey, BlobRecord>, FarmError> {
+        let mut all = BTreeMap::new();
+        for item in self.each(BLOBS) {
+            let (key, value) = item?;
+            let damaged = |source| FarmError::Damaged { family: BLOBS, key: hex(&key), source };
+            let parsed = BlobKey::from_bytes(&key).ok_or(DecodeError::Truncated("a key")).map_err(damaged)?;
+            all.insert(parsed, decode_blob(&value).map_err(damaged)?);
+        }
+        Ok(all)
+    }
+
+    /// Where a chunk can be copied from.
+    pub fn chunk(&self, id: &BlobId) -> Result<Option<ChunkPlace>, FarmError> {
+        self.get(CHUNKS, id.as_bytes(), decode_chunk)
+    }
+
+    // ---- shared trees ----
+
+    /// The links inside a shared tree that is vouched for; `None` where it is not.
+    pub fn built(&self, name: &SharedName) -> Result<Option<Links>, FarmError> {
+        self.get(BUILT, name.as_str().as_bytes(), |bytes| decode_links(&mut Reader::new("a built tree", bytes)))
+    }
+
+    /// Every shared tree that is vouched for, with the links inside.
+    pub fn all_built(&self) -> Result<BTreeMap<SharedName, Links>, FarmError> {
+        let mut all = BTreeMap::new();
+        for item in self.each(BUILT) {
+            let (key, value) = item?;
+            let damaged = |source| FarmError::Damaged { family: BUILT, key: hex(&key), source };
+            let name = SharedName::parse(&key).ok_or(DecodeError::Truncated("a key")).map_err(damaged)?;
+            let links = decode_links(&mut Reader::new("a built tree", &value)).map_err(damaged)?;
+            all.insert(name, links);
+        }
+        Ok(all)
+    }
+
+    // ---- generations ----
+
+    /// What is known of a generation.
+    pub fn generation(&self, repo: &RepoName, commit: &CommitId) -> Result<Option<GenerationRecord>, FarmError> {
+        self.get(GENERATIONS, &generation_key(repo, commit), decode_generation)
+    }
+
+    /// Every generation that is vouched for.
+    pub fn generations(&self) -> Result<Vec<(RepoName, CommitId, GenerationRecord)>, FarmError> {
+        let mut all = Vec::new();
+        for item in self.each(GENERATIONS) {
+            let (key, value) = item?;
+            let damaged = |source| FarmError::Damaged { family: GENERATIONS, key: hex(&key), source };
+            let (repo, commit) = parse_generation_key(&key).ok_or(DecodeError::Truncated("a key")).map_err(damaged)?;
+            all.push((repo, commit, decode_generation(&value).map_err(damaged)?));
+        }
+        Ok(all)
+    }
+
+    /// Notes when a generation became current. Synced.
+    pub(super) fn put_generation(
+        &self,
+        repo: &RepoName,
+        commit: CommitId,
+        record: &GenerationRecord,
+    ) -> Result<(), FarmError> {
+        let (key, value) = (generation_key(repo, &commit), encode_generation(record));
+        Ok(self.db.put_cf_opt(self.family(GENERATIONS), key, value, &synced())?)
+    }
+
+    // ---- what makes all of that true ----
+
+    /// Vouches for files that are durable already. One synced write.
+    pub(super) fn vouch(
+        &self,
+        blobs: &HashMap<BlobKey, BlobRecord>,
+        chunked: &[(BlobKey, ChunkList)],
+        built: &HashMap<SharedName, Links>,
+        generation: Option<(&RepoName, CommitId, &GenerationRecord)>,
+    ) -> Result<(), FarmError> {
+        let mut batch = WriteBatch::default();
+        for (key, record) in blobs {
+            batch.put_cf(self.family(BLOBS), key.to_bytes(), encode_blob(record));
+        }
+        for (key, list) in chunked {
+            let mut offset = 0;
+            for chunk in list.chunks() {
+                let mut writer = Writer::with_capacity(45);
+                writer.put((key.to_bytes(), offset, chunk.length));
+                batch.put_cf(self.family(CHUNKS), chunk.id.as_bytes(), writer.finish());
+                offset += u64::from(chunk.length);
+            }
+        }
+        for (name, links) in built {
+            let mut writer = Writer::new();
+            encode_links(&mut writer, links);
+            batch.put_cf(self.family(BUILT), name.as_str(), writer.finish());
+        }
+        if let Some((repo, commit, record)) = generation {
+            batch.put_cf(self.family(GENERATIONS), generation_key(repo, &commit), encode_generation(record));
+        }
+        Ok(self.db.write_opt(batch, &synced())?)
+    }
+
+    /// Forgets what is about to be removed, or was found missing. One synced write.
+    pub(super) fn forget(&self, what: &Forget) -> Result<(), FarmError> {
+        let mut batch = WriteBatch::default();
+        for (repo, commit) in &what.generations {
+            batch.delete_cf(self.family(GENERATIONS), generation_key(repo, commit));
+        }
+        for name in &what.built {
+            batch.delete_cf(self.family(BUILT), name.as_str());
+        }
+        for key in &what.blobs {
+            batch.delete_cf(self.family(BLOBS), key.to_bytes());
+        }
+        for id in &what.chunks {
+            batch.delete_cf(self.family(CHUNKS), id.as_bytes());
+        }
+        for id in &what.trees {
+            batch.delete_cf(self.family(TREES), id.as_bytes());
+        }
+        for id in &what.commits {
+            batch.delete_cf(self.family(COMMITS), id.as_bytes());
+        }
+        Ok(self.db.write_opt(batch, &synced())?)
+    }
+
+    /// Every chunk whose blob file is gone.
+    pub(super) fn chunks_without(&self, is_kept: impl Fn(BlobKey) -> bool) -> Result<Vec<BlobId>, FarmError> {
+        let mut gone = Vec::new();
+        for item in self.each(CHUNKS) {
+            let (key, value) = item?;
+            let id = <[u8; 32]>::try_from(&*key).map(BlobId::from_bytes);
+            let kept = decode_chunk(&value).is_ok_and(|place| is_kept(place.blob));
+            if let (Ok(id), false) = (id, kept) {
+                gone.push(id);
+            }
+        }
+        Ok(gone)
+    }
+
+    // ---- state ----
+
+    /// What is noted for a repo.
+    pub fn state<T: DeserializeOwned + Default>(&self, repo: &RepoName) -> Result<T, FarmError> {
+        let bytes = self.db.get_pinned_cf(self.family(STATE), repo.as_str())?;
+        // State is a convenience: where it cannot be read, the next sync writes it anew.
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
+    }
+
+    pub(super) fn put_state(&self, repo: &RepoName, state: &impl Serialize) -> Result<(), FarmError> {
+        let bytes = serde_json::to_vec(state).expect("plain data is plain JSON");
+        Ok(self.db.put_cf_opt(self.family(STATE), repo.as_str(), bytes, &synced())?)
+    }
+
+    /// A note about the data directory as a whole.
+    pub fn meta(&self, key: &str) -> Result<Option<Vec<u8>>, FarmError> {
+        Ok(self.db.get_cf(self.family(META), key)?)
+    }
+
+    /// Writes a note about the data directory as a whole. Synced.
+    pub fn put_meta(&self, key: &str, value: &[u8]) -> Result<(), FarmError> {
+        Ok(self.db.put_cf_opt(self.family(META), key, value, &synced())?)
+    }
+}
+
+/// What the index shall forget.
+#[derive(Debug, Default)]
+pub(super) struct Forget {
+    pub(super) generations: Vec<(RepoName, CommitId)>,
+    pub(super) built: Vec<SharedName>,
+    pub(super) blobs: Vec<BlobKey>,
+    pub(super) chunks: Vec<BlobId>,
+    pub(super) trees: Vec<TreeId>,
+    pub(super) commits: Vec<CommitId>,
+}
+
+fn options() -> Options {
+    let mut blocks = rocksdb::BlockBasedOptions::default();
+    blocks.set_bloom_filter(10.0, false);
+    blocks.set_block_cache(&rocksdb::Cache::new_lru_cache(16 << 20));
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&blocks);
+    options.set_compression_type(rocksdb::DBCompressionType::Zstd);
+    options.set_write_buffer_size(4 << 20);
+    options.set_db_write_buffer_size(24 << 20);
+    options.set_max_open_files(128);
+    options.set_keep_log_file_num(2);
+    options.set_max_log_file_size(1 << 20);
+    options
+}
+
+fn synced() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.set_sync(true);
+    options
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn encode_blob(record: &BlobRecord) -> Vec<u8> {
+    let mut writer = Writer::with_capacity(20);
+    writer.put(record.size);
+    writer.count::<u32>(record.inodes.len());
+    record.inodes.iter().for_each(|inode| writer.put(*inode));
+    writer.finish()
+}
+
+fn decode_blob(bytes: &[u8]) -> Result<BlobRecord, DecodeError> {
+    let mut reader = Reader::new("a blob file's record", bytes);
+    let size = reader.take()?;
+    let inodes = (0..reader.count::<u32>()?).map(|_| reader.take()).collect::<Result<_, _>>()?;
+    reader.finish()?;
+    Ok(BlobRecord { size, inodes })
+}
+
+fn decode_chunk(bytes: &[u8]) -> Result<ChunkPlace, DecodeError> {
+    let mut reader = Reader::new("a chunk's place", bytes);
+    let (key, offset, length): ([u8; 33], u64, u32) = reader.take()?;
+    reader.finish()?;
+    let blob = BlobKey::from_bytes(&key).ok_or(DecodeError::Tag { what: "a chunk's place", tag: key[32] })?;
+    Ok(ChunkPlace { blob, offset, length })
+}
+
+fn encode_links(writer: &mut Writer, links: &[(TreePath, SharedName)]) {
+    writer.count::<u32>(links.len());
+    for (path, name) in links {
+        writer.short::<u16>(path.as_bytes());
+        writer.short::<u8>(name.as_str().as_bytes());
+    }
+}
+
+fn decode_links(reader: &mut Reader<'_>) -> Result<Links, DecodeError> {
+    let mut links = Vec::new();
+    for _ in 0..reader.count::<u32>()? {
+        let path = TreePath::new(reader.short::<u16>()?)?;
+        let name = SharedName::parse(reader.short::<u8>()?).ok_or(DecodeError::Truncated("a shared tree's name"))?;
+        links.push((path, name));
+    }
+    if reader.has_more() { Err(DecodeError::Trailing(reader.remaining().len())) } else { Ok(links) }
+}
+
+fn encode_generation(record: &GenerationRecord) -> Vec<u8> {
+    let mut writer = Writer::new();
+    writer.put((record.built, record.deployed, record.rules));
+    writer.count::<u32>(record.shared_dirs.patterns().len());
+    record.shared_dirs.patterns().iter().for_each(|pattern| writer.short::<u16>(pattern.as_bytes()));
+    encode_links(&mut writer, &record.shared);
+    writer.finish()
+}
+
+fn decode_generation(bytes: &[u8]) -> Result<GenerationRecord, DecodeError> {
+    let mut reader = Reader::new("a generation's record", bytes);
+    let (built, deployed, rules) = reader.take()?;
+    let count = reader.count::<u32>()?;
+    let patterns =
+        (0..count).map(|_| Ok(TreePath::new(reader.short::<u16>()?)?)).collect::<Result<_, DecodeError>>()?;
+    let shared = decode_links(&mut reader)?;
+    Ok(GenerationRecord { built, deployed, rules, shared_dirs: SharedDirs::from_patterns(patterns), shared })
+}
+
+fn generation_key(repo: &RepoName, commit: &CommitId) -> Vec<u8> {
+    [repo.as_str().as_bytes(), &[0], commit.as_bytes()].concat()
+}
+
+fn parse_generation_key(key: &[u8]) -> Option<(RepoName, CommitId)> {
+    let (repo, commit) = key.split_last_chunk::<32>()?;
+    let repo = std::str::from_utf8(repo.strip_suffix(&[0])?).ok()?.parse().ok()?;
+    Some((repo, CommitId::from_bytes(*commit)))
+}

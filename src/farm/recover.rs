@@ -1,0 +1,132 @@
+//! What a crash may have left, and a moved data directory: put right at every start (`storage-format.md` §9).
+
+use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::AtomicU64;
+
+use super::index::Forget;
+use super::{BlobKey, Farm, FarmError, GenerationRecord, SharedName};
+use crate::disk::Kind;
+use crate::progress::Progress;
+use crate::values::{CommitId, RepoName};
+
+const PATH: &str = "path";
+
+impl Farm {
+    /// Removes what the index does not vouch for, and rebuilds the generations of a data directory that was moved.
+    pub(super) fn recover(&self) -> Result<(), FarmError> {
+        let generations = self.index.generations()?;
+        let vouched: BTreeSet<(RepoName, CommitId)> =
+            generations.iter().map(|(repo, commit, _)| (repo.clone(), *commit)).collect();
+        if self.shows_something_unknown(&vouched)? {
+            // The index was lost or swapped. Puppet Server reads the farm all the same: nothing is removed, and the next sync builds anew.
+            tracing::error!(
+                path = %self.data.path.display(),
+                "current names a generation that the index does not know; nothing is removed until the next deploy"
+            );
+            return Ok(());
+        }
+        self.remove_unvouched(&vouched)?;
+        self.forget_vanished(&generations)?;
+        self.follow_move(&generations)
+    }
+
+    fn known_repos(&self) -> Result<Vec<RepoName>, FarmError> {
+        let names = self.repos.list()?.into_iter();
+        Ok(names.filter_map(|entry| std::str::from_utf8(entry.name.as_bytes()).ok()?.parse().ok()).collect())
+    }
+
+    fn shows_something_unknown(&self, vouched: &BTreeSet<(RepoName, CommitId)>) -> Result<bool, FarmError> {
+        for repo in self.known_repos()? {
+            if let Some(commit) = self.current(&repo)?
+                && !vouched.contains(&(repo, commit))
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn remove_unvouched(&self, vouched: &BTreeSet<(RepoName, CommitId)>) -> Result<(), FarmError> {
+        for repo in self.known_repos()? {
+            let generations = self.generations_dir(&repo)?;
+            for entry in generations.list()? {
+                let commit = std::str::from_utf8(entry.name.as_bytes()).ok().and_then(|text| text.parse().ok());
+                if !commit.is_some_and(|commit| vouched.contains(&(repo.clone(), commit))) {
+                    generations.remove_all(&entry.name)?;
+                }
+            }
+        }
+        let built = self.index.all_built()?;
+        for entry in self.trees.list()? {
+            if !SharedName::parse(entry.name.as_bytes()).is_some_and(|name| built.contains_key(&name)) {
+                self.trees.remove_all(&entry.name)?;
+            }
+        }
+        let blobs = self.index.blobs()?;
+        for shard in self.blobs.list()? {
+            if self.blobs.stat(&shard.name)?.kind != Kind::Dir {
+                self.blobs.remove_all(&shard.name)?;
+                continue;
+            }
+            let dir = self.blobs.open_dir(&shard.name)?;
+            for entry in dir.list()? {
+                let key = BlobKey::parse(entry.name.as_bytes());
+                let known = key
+                    .is_some_and(|key| key.dir_name().as_bytes() == shard.name.as_bytes() && blobs.contains_key(&key));
+                if !known {
+                    dir.remove_all(&entry.name)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A generation whose directory somebody removed is no generation.
+    fn forget_vanished(&self, generations: &[(RepoName, CommitId, GenerationRecord)]) -> Result<(), FarmError> {
+        let mut vanished = Vec::new();
+        for (repo, commit, _) in generations {
+            if self.generations_dir(repo)?.stat_if_there(commit.to_string().as_str())?.is_none() {
+                vanished.push((repo.clone(), *commit));
+            }
+        }
+        if vanished.is_empty() {
+            return Ok(());
+        }
+        self.index.forget(&Forget { generations: vanished, ..Forget::default() })
+    }
+
+    /// Roots hold absolute links: in a data directory that was moved, they are built anew before anything else.
+    fn follow_move(&self, generations: &[(RepoName, CommitId, GenerationRecord)]) -> Result<(), FarmError> {
+        let path = self.data.path.as_os_str().as_bytes();
+        let before = self.index.meta(PATH)?;
+        if before.as_deref() == Some(path) {
+            return Ok(());
+        }
+        if before.is_some() {
+            tracing::info!(path = %self.data.path.display(), "the data directory was moved; building its generations anew");
+            for (repo, commit, record) in generations {
+                self.rebuild_generation(repo, *commit, record)?;
+            }
+        }
+        self.index.put_meta(PATH, path)
+    }
+
+    /// Builds a generation's root anew, from trees that are all there, and puts it in place in one step.
+    pub(super) fn rebuild_generation(
+        &self,
+        repo: &RepoName,
+        id: CommitId,
+        record: &GenerationRecord,
+    ) -> Result<(), FarmError> {
+        let Some(commit) = self.index.commit(&id)? else { return Err(FarmError::CommitMissing(id)) };
+        let plan = self.plan(id, &commit, &record.shared_dirs, None)?;
+        let (linked, progress) = (AtomicU64::new(0), Progress::default());
+        for (name, shared) in &plan.missing {
+            self.build_shared(name, shared, &linked, &progress)?;
+        }
+        self.build_generation(&plan, &linked, &progress)?;
+        // Building it is not deploying it: when it was current stays noted.
+        self.index.put_generation(repo, id, record)
+    }
+}

@@ -1,0 +1,210 @@
+//! The primary's HTTP server: commits come in, heads and objects go out.
+//!
+//! ```text
+//! state.rs         what all handlers share          problem.rs   errors as problem documents: where statuses are chosen
+//! extract.rs       what handlers are given          resolve.rs   which commit a text means
+//! head.rs          the head, with the long poll     commits.rs   committing, rolling back, the history
+//! files.rs         files as of a commit             diff.rs      changed paths
+//! fetch.rs         the two routes that send objects
+//!   pack.rs          what is sent, in which order   stream.rs    a body that a blocking job writes
+//! clients.rs       the fleet                        tags.rs, gc.rs, environments.rs
+//! pe.rs            the routes of PE's file sync     metrics.rs   Prometheus
+//! control.rs       the control socket: fsck, status health.rs    liveness and readiness
+//! ```
+//!
+//! Invariants: every error is a problem document; nothing blocks a thread of the runtime, blocking work goes through
+//! [`state::Primary::blocking`] or a job of its own; what a request began (a commit, GC) is finished also where the caller hangs up;
+//! when [`serve`] returns, the store is closed.
+//!
+//! Deliberately absent: TLS and access control (this version answers on loopback, or in the open where the operator says so).
+
+mod clients;
+mod commits;
+mod control;
+mod diff;
+mod environments;
+mod extract;
+mod fetch;
+mod files;
+mod gc;
+mod head;
+mod health;
+mod metrics;
+mod pack;
+mod pe;
+mod problem;
+mod resolve;
+mod routes;
+mod state;
+mod stream;
+mod tags;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::PrimaryConfig;
+use crate::datadir::{CONTROL_SOCKET, DataDir, DataDirError};
+use crate::disk::DiskError;
+use crate::store::StoreError;
+use crate::values::{PathError, RepoName};
+use state::{Primary, Shared};
+
+/// How long requests that are under way may take to finish when the primary stops.
+const FINISH: Duration = Duration::from_secs(30);
+
+/// How long those that were cut off then may take to notice.
+const NOTICE: Duration = Duration::from_secs(5);
+
+/// Why the primary does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Its data directory cannot be used.
+    #[error("cannot use the data directory")]
+    DataDir(#[from] DataDirError),
+    /// Its store cannot be used.
+    #[error("cannot use the store")]
+    Store(#[from] StoreError),
+    /// A repo's setting that is none.
+    #[error("environments-dir of [repos.{repo}] is wrong")]
+    EnvironmentsDir {
+        /// The repo.
+        repo: RepoName,
+        /// What is wrong with it.
+        source: PathError,
+    },
+    /// Somebody listens there already.
+    #[error("{address} is in use; is another `sceneshift serve` running? Set listen to another port if both are meant")]
+    AddressInUse {
+        /// The setting `listen`.
+        address: SocketAddr,
+    },
+    /// It cannot listen.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The setting `listen`.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It cannot listen on its control socket.
+    #[error("cannot listen on {}", path.display())]
+    ControlSocket {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file system said no.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The system does not let it be told to stop.
+    #[error("cannot wait for signals")]
+    Signals(#[source] std::io::Error),
+    /// A part of the program failed.
+    #[error("a task of the server failed")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// Serves until SIGTERM or SIGINT. Needs a runtime with I/O, time and several threads.
+pub async fn serve(config: PrimaryConfig) -> Result<(), ServeError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let address = config.listen;
+    // The lock comes first: of two primaries with one data directory the second is told that, and not that a port is in use.
+    let primary = open(config).await?;
+    let listener = TcpListener::bind(address).await.map_err(|source| match source.kind() {
+        std::io::ErrorKind::AddrInUse => ServeError::AddressInUse { address },
+        _ => ServeError::Listen { address, source },
+    })?;
+    run(primary, listener, stop).await
+}
+
+/// Serves on a listener that is bound already, until `stop` is done. Of the settings, `listen` is not looked at.
+pub async fn serve_on(
+    config: PrimaryConfig,
+    listener: TcpListener,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    run(open(config).await?, listener, stop).await
+}
+
+async fn open(config: PrimaryConfig) -> Result<Shared, ServeError> {
+    tokio::task::spawn_blocking(move || Primary::open(config)).await?
+}
+
+async fn run(
+    primary: Shared,
+    listener: TcpListener,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    let control = control_listener(&primary.data)?;
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), repos = primary.repos.len(), "listening on {address}");
+    }
+    let public = axum::serve(listener, routes::public(&primary))
+        .with_graceful_shutdown(primary.stopping.clone().cancelled_owned());
+    let private = axum::serve(control, routes::private(&primary))
+        .with_graceful_shutdown(primary.stopping.clone().cancelled_owned());
+    let (public, private) = (tokio::spawn(public.into_future()), tokio::spawn(private.into_future()));
+    stop.await;
+    tracing::info!("stopping");
+    primary.stopping.cancel();
+    primary.jobs.close();
+    let jobs = primary.jobs.clone();
+    let finish = async move {
+        // Neither ends with an error: what fails in one connection is that connection's affair.
+        let _ = tokio::join!(public, private);
+        jobs.wait().await;
+    };
+    tokio::pin!(finish);
+    if tokio::time::timeout(FINISH, &mut finish).await.is_err() {
+        tracing::warn!("requests are not done after {} seconds and are cut off", FINISH.as_secs());
+        primary.cut_off();
+        if tokio::time::timeout(NOTICE, &mut finish).await.is_err() {
+            tracing::warn!("a request does not end; it ends with the process");
+        }
+    }
+    close(primary).await
+}
+
+/// Closes the store, which syncs its log, and lets go of the data directory.
+async fn close(primary: Shared) -> Result<(), ServeError> {
+    let socket = tokio::task::spawn_blocking(move || {
+        let removed = primary.data.dir.remove_file(CONTROL_SOCKET);
+        match Arc::try_unwrap(primary) {
+            Ok(primary) => drop(primary),
+            Err(_in_use) => tracing::warn!("the store is still read; its log is replayed at the next start"),
+        }
+        removed
+    });
+    match socket.await? {
+        Err(error) if !error.is_not_found() => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Listens on the control socket, which only the daemon's user may use.
+fn control_listener(data: &DataDir) -> Result<UnixListener, ServeError> {
+    // The lock is held: whoever made a socket that is there runs no more.
+    match data.dir.remove_file(CONTROL_SOCKET) {
+        Err(error) if !error.is_not_found() => return Err(error.into()),
+        _ => {}
+    }
+    let path = data.path.join(CONTROL_SOCKET);
+    let listener = UnixListener::bind(&path).map_err(|source| ServeError::ControlSocket { path, source })?;
+    data.dir.set_mode(CONTROL_SOCKET, 0o600)?;
+    Ok(listener)
+}

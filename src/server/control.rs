@@ -1,0 +1,92 @@
+//! The control socket: what the command line on the same machine asks a running primary. Who may is said by the socket's mode.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use futures_util::StreamExt;
+
+use super::extract::{Nothing, Query};
+use super::problem::Refusal;
+use super::state::{RepoState, Shared};
+use crate::store::GcHold;
+use crate::wire::api::{FsckHold, PrimaryStatus};
+
+/// How often a hold shows that it lasts; also how soon it is noticed that nobody listens any more.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+
+/// The socket's routes.
+pub(super) fn routes() -> Router<Shared> {
+    Router::new().route("/status", get(status)).route("/fsck", post(fsck))
+}
+
+async fn status(State(primary): State<Shared>, _: Query<Nothing>) -> axum::Json<PrimaryStatus> {
+    let head = |repo: &Arc<RepoState>| (repo.name().clone(), repo.head_id());
+    axum::Json(PrimaryStatus {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        repos: primary.repos.values().map(head).collect(),
+    })
+}
+
+/// Makes a copy of the store for fsck and keeps GC away until the caller closes the connection, or the primary stops.
+async fn fsck(State(primary): State<Shared>, _: Query<Nothing>) -> Result<Response, Refusal> {
+    let shared = Arc::clone(&primary);
+    let hold = primary.blocking(move |_| Hold::begin(shared)).await?;
+    let told = FsckHold { checkpoint: hold.primary.data.path.join("tmp").join(&hold.name) };
+    let mut first = serde_json::to_vec(&told).map_err(|error| Refusal::internal(&error))?;
+    first.push(b'\n');
+    let stopping = primary.stopping.clone();
+    let signs = futures_util::stream::unfold(hold, move |hold| {
+        let stopping = stopping.clone();
+        async move {
+            tokio::select! {
+                () = stopping.cancelled() => None,
+                () = tokio::time::sleep(SIGN_OF_LIFE) => Some((Bytes::from_static(b"\n"), hold)),
+            }
+        }
+    });
+    let lines = futures_util::stream::once(std::future::ready(Bytes::from(first))).chain(signs);
+    let body = Body::from_stream(lines.map(Ok::<_, std::convert::Infallible>));
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+}
+
+/// A copy of the store, and GC held off; both end when it is dropped.
+struct Hold {
+    primary: Shared,
+    name: String,
+    _gc: GcHold,
+}
+
+impl Hold {
+    fn begin(primary: Shared) -> Result<Self, Refusal> {
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
+        let gc = primary.store.hold_gc();
+        // Made before the checkpoint, so that a half-made one is removed too.
+        let hold = Self { name: format!("fsck-{}", NUMBER.fetch_add(1, Relaxed)), primary, _gc: gc };
+        let path = hold.primary.data.tmp.path_of(hold.name.as_str());
+        hold.primary.store.checkpoint(&path)?;
+        tracing::info!(checkpoint = %path.display(), "fsck begins to read");
+        Ok(hold)
+    }
+}
+
+impl Drop for Hold {
+    /// Removes some dozens of links to RocksDB's files: short enough for a thread that serves others.
+    fn drop(&mut self) {
+        match self.primary.data.tmp.remove_all(self.name.as_str()) {
+            Err(error) if !error.is_not_found() => {
+                tracing::warn!(
+                    error = super::problem::chain(&error),
+                    "the checkpoint of fsck stays until the next start"
+                );
+            }
+            _ => tracing::info!("fsck is done reading"),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The two routes that send objects: `fetch` and `objects`. What is sent is [`super::pack`]'s affair; here it becomes a response.
+//!
+//! A response begins only when the request was found good, so that a refusal is a status; what fails later is said in the stream.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::extract::{Json, Nothing, Query, Repo, tree_path};
+use super::pack::{self, Fetch, PackError, Sent};
+use super::problem::{Refusal, chain};
+use super::resolve::commit_of;
+use super::state::{Primary, RepoState, Shared};
+use super::stream::{self, BodyWriter};
+use crate::store::{ReadStore, Snapshot};
+use crate::values::{Commit, CommitId, TreePath};
+use crate::wire::api::{FetchRequest, ObjectId, ObjectsRequest};
+use crate::wire::{STREAM_MEDIA_TYPE, StreamWriter};
+
+/// How many of the commits that a client says it has are looked at.
+const MOST_HAVES: usize = 16;
+
+/// `POST /v1/repos/{repo}/fetch`.
+pub(super) async fn fetch(
+    State(primary): State<Shared>,
+    Repo(repo): Repo,
+    _: Query<Nothing>,
+    Json(request): Json<FetchRequest>,
+) -> Result<Response, Refusal> {
+    let counted = primary.metrics.fetches.clone();
+    let job = move |snapshot: &Snapshot<'_>, begin: Begin| {
+        let checked = wanted(snapshot, &repo, &request.want)
+            .and_then(|want| Ok(Fetch::new(snapshot, want, &known(snapshot, &repo, &request.have)?)));
+        begin.with(checked, |fetch, stream| {
+            counted.inc();
+            fetch.send(stream)
+        });
+    };
+    send(&primary, job).await
+}
+
+/// `POST /v1/repos/{repo}/objects`.
+pub(super) async fn objects(
+    State(primary): State<Shared>,
+    Repo(repo): Repo,
+    _: Query<Nothing>,
+    Json(request): Json<ObjectsRequest>,
+) -> Result<Response, Refusal> {
+    if request.objects.len() > ObjectsRequest::MAX {
+        let given = request.objects.len();
+        return Err(Refusal::bad_request(format!(
+            "{given} objects; {} are the limit of one request",
+            ObjectsRequest::MAX
+        )));
+    }
+    let mut objects = Vec::with_capacity(request.objects.len());
+    for object in &request.objects {
+        objects.push((tree_path(&object.path)?, object.id));
+    }
+    let counted = primary.metrics.object_requests.clone();
+    let job = move |snapshot: &Snapshot<'_>, begin: Begin| {
+        let checked = wanted(snapshot, &repo, &request.commit)
+            .and_then(|commit| all_in_place(snapshot, &request.commit, &commit, &objects));
+        begin.with(checked, |(), stream| {
+            counted.inc();
+            pack::send_objects(snapshot, &objects, stream)
+        });
+    };
+    send(&primary, job).await
+}
+
+/// A commit of this repo. One that is not stored is gone for good as far as anybody can tell: 410, so that the client asks for the head
+/// again; one of another repo is not to be seen here.
+fn wanted(source: &Snapshot<'_>, repo: &RepoState, id: &CommitId) -> Result<Commit, Refusal> {
+    match source.commit(id)? {
+        Some(commit) if commit.repo == *repo.name() => Ok(commit),
+        Some(_) => Err(Refusal::not_found(format!("{id} is no commit of {}", repo.name()))),
+        None => Err(Refusal::new(StatusCode::GONE, format!("the commit {id} is not kept any more; ask for the head"))),
+    }
+}
+
+/// The commits that a client has, as far as they are known here.
+fn known(source: &Snapshot<'_>, repo: &RepoState, ids: &[CommitId]) -> Result<Vec<Commit>, Refusal> {
+    let mut commits = Vec::new();
+    for id in ids.iter().take(MOST_HAVES) {
+        commits.extend(commit_of(source, repo, id)?);
+    }
+    Ok(commits)
+}
+
+fn all_in_place(
+    source: &Snapshot<'_>,
+    id: &CommitId,
+    commit: &Commit,
+    objects: &[(TreePath, ObjectId)],
+) -> Result<(), Refusal> {
+    let wrong = pack::misplaced(source, commit, objects)?;
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let paths = wrong.iter().map(|at| objects[*at].0.to_string());
+    let detail = format!("{} of the objects do not stand at their paths in the commit {id}", wrong.len());
+    Err(Refusal::not_found(detail).about(paths))
+}
+
+/// Leave to write a stream; waits for a turn.
+pub(super) async fn permit(primary: &Primary) -> Result<OwnedSemaphorePermit, Refusal> {
+    let permit = Arc::clone(&primary.streams).acquire_owned().await;
+    permit.map_err(|error| Refusal::internal(&error))
+}
+
+/// Runs `job` on a thread of its own; answers when it begins to send, or refuses.
+async fn send(primary: &Shared, job: impl FnOnce(&Snapshot<'_>, Begin) + Send + 'static) -> Result<Response, Refusal> {
+    let permit = permit(primary).await?;
+    let sent = primary.metrics.sent_bytes.clone();
+    let (writer, body) = stream::body(primary.cut.clone(), move |bytes| {
+        sent.inc_by(bytes);
+    });
+    let (answer, answered) = oneshot::channel();
+    let shared = Arc::clone(primary);
+    primary.jobs.spawn_blocking(move || {
+        let _permit = permit;
+        job(&shared.store.snapshot(), Begin { answer, writer });
+    });
+    match answered.await {
+        Ok(Ok(())) => Ok(([(header::CONTENT_TYPE, STREAM_MEDIA_TYPE)], body).into_response()),
+        Ok(Err(refusal)) => Err(refusal),
+        Err(panicked) => Err(Refusal::internal(&panicked)),
+    }
+}
+
+/// A response that has not begun yet.
+struct Begin {
+    answer: oneshot::Sender<Result<(), Refusal>>,
+    writer: BodyWriter,
+}
+
+impl Begin {
+    /// Refuses, or begins the response and sends its stream to the end.
+    fn with<T>(
+        self,
+        checked: Result<T, Refusal>,
+        send: impl FnOnce(T, &mut StreamWriter<BodyWriter>) -> Result<Sent, PackError>,
+    ) {
+        let (refusal, checked) = match checked {
+            Ok(checked) => (Ok(()), Some(checked)),
+            Err(refusal) => (Err(refusal), None),
+        };
+        let heard = self.answer.send(refusal).is_ok();
+        if let (true, Some(checked)) = (heard, checked) {
+            let written = write(self.writer, |stream| send(checked, stream));
+            if let Err(error) = written {
+                tracing::debug!(%error, "the receiver of a stream went away");
+            }
+        }
+    }
+}
+
+fn write(
+    writer: BodyWriter,
+    send: impl FnOnce(&mut StreamWriter<BodyWriter>) -> Result<Sent, PackError>,
+) -> std::io::Result<()> {
+    let mut stream = StreamWriter::new(writer)?;
+    let writer = match send(&mut stream) {
+        Ok(sent) => {
+            tracing::debug!(trees = sent.trees, blobs = sent.blobs, "stream sent");
+            stream.finish()?
+        }
+        Err(PackError::Receiver(error)) => return Err(error),
+        Err(error) => {
+            tracing::error!(error = chain(&error), "a stream cannot be finished");
+            stream.fail(&told(&error))?
+        }
+    };
+    writer.finish()
+}
+
+/// What the receiver is told: which object is missing, but not what the store's own errors say.
+fn told(error: &PackError) -> String {
+    match error {
+        PackError::NoTree(_) | PackError::NoBlob(_) | PackError::NoChunk { .. } => error.to_string(),
+        PackError::Store(_) | PackError::Receiver(_) => {
+            "the primary cannot read its store; its log says why".to_owned()
+        }
+    }
+}

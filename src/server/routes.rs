@@ -1,0 +1,88 @@
+//! Which path is answered by whom, and what holds for all of them.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{Method, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use std::sync::Arc;
+use tower_http::trace::TraceLayer;
+
+use super::problem::Refusal;
+use super::state::Shared;
+use super::{clients, commits, control, diff, fetch, files, gc, head, health, metrics, pe, tags};
+
+/// The largest body of a request.
+const BODY: usize = 1 << 20;
+
+/// The largest list of objects: [`crate::wire::api::ObjectsRequest::MAX`] of them with long paths.
+const OBJECTS_BODY: usize = 16 << 20;
+
+/// The routes that other machines reach.
+pub(super) fn public(primary: &Shared) -> Router {
+    let objects = post(fetch::objects).layer(DefaultBodyLimit::max(OBJECTS_BODY));
+    let routes = Router::new()
+        .route("/v1/repos", get(commits::repos))
+        .route("/v1/repos/{repo}/commits", get(commits::history).post(commits::create))
+        .route("/v1/repos/{repo}/commits/{id}", get(commits::show))
+        .route("/v1/repos/{repo}/commits/{id}/files", get(files::of_commit))
+        .route("/v1/repos/{repo}/commits/{id}/files/", get(files::of_commit))
+        .route("/v1/repos/{repo}/commits/{id}/files/{*path}", get(files::of_commit))
+        .route("/v1/repos/{repo}/trees/{tree}/files", get(files::of_tree))
+        .route("/v1/repos/{repo}/trees/{tree}/files/", get(files::of_tree))
+        .route("/v1/repos/{repo}/trees/{tree}/files/{*path}", get(files::of_tree))
+        .route("/v1/repos/{repo}/head", get(head::show))
+        .route("/v1/repos/{repo}/progress", get(commits::progress))
+        .route("/v1/repos/{repo}/rollback", post(commits::roll_back))
+        .route("/v1/repos/{repo}/diff", get(diff::show))
+        .route("/v1/repos/{repo}/fetch", post(fetch::fetch))
+        .route("/v1/repos/{repo}/objects", objects)
+        .route("/v1/repos/{repo}/tags", get(tags::list))
+        .route("/v1/repos/{repo}/tags/{tag}", put(tags::set).delete(tags::remove))
+        .route("/v1/repos/{repo}/gc", post(gc::collect))
+        .route("/v1/clients", get(clients::list))
+        .route("/v1/clients/{name}", post(clients::report))
+        .route("/file-sync/v1/commit", post(pe::commit))
+        .route("/status/v1/services", get(pe::services))
+        .route("/healthz", get(health::healthy))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::show));
+    with_everything(routes, primary)
+}
+
+/// The routes of the control socket.
+pub(super) fn private(primary: &Shared) -> Router {
+    with_everything(control::routes(), primary)
+}
+
+fn with_everything(routes: Router<Shared>, primary: &Shared) -> Router {
+    routes
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        .layer(DefaultBodyLimit::max(BODY))
+        .layer(from_fn(no_browsers))
+        .layer(from_fn_with_state(Arc::clone(primary), metrics::count_request))
+        .layer(TraceLayer::new_for_http())
+        .with_state(Arc::clone(primary))
+}
+
+async fn no_route(uri: Uri) -> Refusal {
+    Refusal::not_found(format!("there is no route {}", uri.path()))
+}
+
+async fn no_method(method: Method, uri: Uri) -> Refusal {
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed on {}", uri.path()))
+}
+
+/// A browser adds `Origin` to what a page makes it send elsewhere, programs do not: so no page that somebody looks at on the primary can
+/// commit or roll back.
+async fn no_browsers(request: Request<Body>, next: Next) -> Response {
+    let is_safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    if !is_safe && request.headers().contains_key(header::ORIGIN) {
+        return Refusal::new(StatusCode::FORBIDDEN, "requests from a web page (with an Origin header) are not taken")
+            .into_response();
+    }
+    next.run(request).await
+}

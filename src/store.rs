@@ -1,0 +1,129 @@
+//! The primary's store: every object, the heads that name them, and what ingest remembers, in one RocksDB
+//! (`storage-format.md` §5, §6, §9).
+//!
+//! Invariants:
+//! - **What a head names is whole.** Objects are written before the commit that names them, the head last, in one synced batch.
+//! - **Nobody writes objects beside GC.** Objects can be written only through a [`CommitGuard`]; while one lives, GC sweeps nothing.
+//! - **A [`Snapshot`] never changes.** What it could read when it was taken it can read for as long as it lives, whatever GC does.
+//!
+//! ```text
+//! family.rs      the column families, their keys, RocksDB's settings
+//! read.rs        reading, the same for the store as it is and for a snapshot
+//! write.rs       the guard of a commit under way: blobs, trees, publishing
+//! chunking.rs    cutting a large blob
+//! stat_cache.rs  what ingest knows of staging's files
+//! labels.rs      tags, clients, staging directories
+//! diff.rs        what differs between two trees
+//! gc.rs          removing what nothing needs
+//! gate.rs        who waits for whom
+//! error.rs       what can go wrong
+//! ```
+//!
+//! Deliberately absent: whether an object's bytes hash to its key (whoever receives objects checks that, and `fsck`); anything
+//! asynchronous.
+
+mod chunking;
+mod diff;
+mod error;
+mod family;
+mod gate;
+mod gc;
+mod labels;
+mod read;
+mod stat_cache;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use rocksdb::DB;
+use rocksdb::checkpoint::Checkpoint;
+
+pub use diff::{Change, ChangeCounts, count_changes, diff};
+pub use error::{Damage, StoreError};
+pub use family::{Family, Key};
+pub use gc::{GcPlan, GcReport, Retention};
+pub use read::{History, ReadStore, Snapshot, StoredBlob, Visit};
+pub use stat_cache::{CachedFile, StatRecord};
+pub use write::{CommitGuard, WrittenBlob};
+
+use crate::datadir::DataDir;
+use crate::values::RepoName;
+use gate::Gate;
+
+/// The primary's store. All calls may block.
+pub struct Store {
+    db: DB,
+    gate: Gate,
+    /// Held while a commit is given a name, and while GC decides which commits have one.
+    naming: Mutex<()>,
+}
+
+impl Store {
+    /// Opens the store of a data directory, made first where it is missing.
+    pub fn open(data: &DataDir) -> Result<Self, StoreError> {
+        let dir = data.dir.open_or_make_dir("store", 0o700)?;
+        let settings = family::database_options();
+        let opened = DB::open_cf_descriptors(&settings, dir.path(), family::descriptors());
+        Self::of(opened, dir.path())
+    }
+
+    /// Opens a store that nobody writes: a checkpoint, or one whose daemon does not run. Every write to it is an error.
+    pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+        let settings = family::database_options();
+        let opened = DB::open_cf_descriptors_read_only(&settings, path, family::descriptors(), false);
+        Self::of(opened, path)
+    }
+
+    fn of(opened: Result<DB, rocksdb::Error>, path: &Path) -> Result<Self, StoreError> {
+        let db = opened.map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
+        Ok(Self { db, gate: Gate::default(), naming: Mutex::default() })
+    }
+
+    /// Makes a copy of the store as it is now at `path`, which must not exist and lie on the same file system: files are linked
+    /// where they can be.
+    pub fn checkpoint(&self, path: &Path) -> Result<(), StoreError> {
+        let made = Checkpoint::new(&self.db).and_then(|checkpoint| checkpoint.create_checkpoint(path));
+        made.map_err(|source| StoreError::Checkpoint { path: path.to_owned(), source })
+    }
+
+    /// The store as it is now, for as long as the snapshot lives.
+    pub fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot::of(&self.db)
+    }
+
+    /// Begins a commit of `repo`: waits until no other commit of it is under way and no GC sweeps. Everything that is written through
+    /// the guard is safe from GC until the guard is dropped, and afterwards if a published commit names it.
+    ///
+    /// A thread that holds a guard must not ask for another.
+    pub fn begin_commit(&self, repo: &RepoName) -> CommitGuard<'_> {
+        CommitGuard::new(self, self.gate.commit(repo))
+    }
+
+    /// Keeps GC from removing anything for as long as the answer lives: a GC asked for meanwhile fails with [`StoreError::Held`]. Waits
+    /// for one that sweeps already.
+    pub fn hold_gc(self: &Arc<Self>) -> GcHold {
+        self.gate.hold();
+        GcHold { store: Arc::clone(self) }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("path", &self.db.path()).finish_non_exhaustive()
+    }
+}
+
+/// While it lives, GC removes nothing.
+#[derive(Debug)]
+pub struct GcHold {
+    store: Arc<Store>,
+}
+
+impl Drop for GcHold {
+    fn drop(&mut self) {
+        self.store.gate.release();
+    }
+}

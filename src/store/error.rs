@@ -1,0 +1,154 @@
+//! What can go wrong in the store.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::family::{Family, Key};
+use crate::codec::DecodeError;
+use crate::disk::DiskError;
+use crate::values::{ChunkListError, CommitError, CommitId, RepoName, TreeId};
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be opened.
+    #[error("cannot open the store at {}", path.display())]
+    Open {
+        /// Where it lies.
+        path: PathBuf,
+        /// What RocksDB said.
+        source: rocksdb::Error,
+    },
+    /// No checkpoint could be made.
+    #[error("cannot make a checkpoint of the store at {}", path.display())]
+    Checkpoint {
+        /// Where it was to be.
+        path: PathBuf,
+        /// What RocksDB said.
+        source: rocksdb::Error,
+    },
+    /// RocksDB cannot read.
+    #[error("cannot read the {family} of the store")]
+    Read {
+        /// What was read.
+        family: Family,
+        /// What RocksDB said.
+        source: rocksdb::Error,
+    },
+    /// RocksDB cannot write.
+    #[error("cannot write to the {family} of the store")]
+    Write {
+        /// What was written.
+        family: Family,
+        /// What RocksDB said.
+        source: rocksdb::Error,
+    },
+    /// A record is there, and is not what was written.
+    #[error("the record {key} among the {family} of the store is damaged; `sceneshift fsck` tells what else is")]
+    Damaged {
+        /// Its kind.
+        family: Family,
+        /// Its key.
+        key: Key,
+        /// What is wrong with it.
+        source: Damage,
+    },
+    /// A record is not there, and another names it.
+    #[error("the record {key} is missing among the {family} of the store; `sceneshift fsck` tells what else is")]
+    Missing {
+        /// Its kind.
+        family: Family,
+        /// Its key.
+        key: Key,
+    },
+    /// The content to be stored cannot be read.
+    #[error("cannot read the content to be stored")]
+    Content(#[source] io::Error),
+    /// The content that was asked for cannot be handed on.
+    #[error("cannot hand on the content of a blob")]
+    Output(#[source] io::Error),
+    /// A content that no chunk list can hold.
+    #[error("cannot store the content in chunks")]
+    Chunks(#[source] ChunkListError),
+    /// A commit whose fields do not fit.
+    #[error("the commit cannot be stored")]
+    Unfit(#[source] CommitError),
+    /// A commit that does not follow the head.
+    #[error("the commit does not follow the head of {repo}, which is {}; make it anew", show(head.as_ref()))]
+    HeadMoved {
+        /// The repo.
+        repo: RepoName,
+        /// Its head.
+        head: Option<CommitId>,
+    },
+    /// A commit whose root was not written.
+    #[error("the commit names the tree {0}, which was not written")]
+    NotWhole(TreeId),
+    /// A commit of another repo than the guard's.
+    #[error("a commit of {commit} cannot be published under the guard of {guard}")]
+    OtherRepo {
+        /// The commit's repo.
+        commit: RepoName,
+        /// The guard's.
+        guard: RepoName,
+    },
+    /// A commit that is to get a name is not there.
+    #[error("the commit {0} is not in the store")]
+    NoSuchCommit(CommitId),
+    /// GC may not run now.
+    #[error("fsck is reading the store, or another GC runs; try again when it is done")]
+    Held,
+    /// The caller's progress asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+    /// The directory of the store cannot be opened or made.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+fn show(head: Option<&CommitId>) -> String {
+    head.map_or_else(|| "not there yet".to_owned(), CommitId::to_string)
+}
+
+/// What is wrong with a record.
+#[derive(Debug, thiserror::Error)]
+pub enum Damage {
+    /// Its bytes are no encoding.
+    #[error("its bytes are not what they should be")]
+    Decode(#[from] DecodeError),
+    /// The database's own checksum does not hold.
+    #[error("the database finds its block damaged")]
+    Block(#[source] rocksdb::Error),
+    /// A chunk that has another length than the list says.
+    #[error("it has {found} bytes, and {expected} in the chunk list that names it")]
+    ChunkLength {
+        /// What the list says.
+        expected: u64,
+        /// What is there.
+        found: u64,
+    },
+    /// Trees in trees, deeper than the format allows.
+    #[error("it lies deeper in other trees than the format allows")]
+    TooDeep,
+}
+
+impl StoreError {
+    /// A read of one record that RocksDB refused.
+    pub(super) fn reading(family: Family, key: &[u8], source: rocksdb::Error) -> Self {
+        if source.kind() == rocksdb::ErrorKind::Corruption {
+            Self::damaged(family, key, Damage::Block(source))
+        } else {
+            Self::Read { family, source }
+        }
+    }
+
+    /// A record that is not what it should be.
+    pub(super) fn damaged(family: Family, key: &[u8], source: impl Into<Damage>) -> Self {
+        Self::Damaged { family, key: Key::new(family, key), source: source.into() }
+    }
+
+    /// A record that is named and not there.
+    pub(super) fn missing(family: Family, key: &[u8]) -> Self {
+        Self::Missing { family, key: Key::new(family, key) }
+    }
+}

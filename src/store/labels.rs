@@ -1,0 +1,100 @@
+//! Small records about repos and clients: tags, reports, staging directories.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+
+use rocksdb::WriteBatch;
+
+use super::family::{Family, repo_key};
+use super::read::{self, ReadStore};
+use super::write::Sync;
+use super::{Store, StoreError};
+use crate::codec::DecodeError;
+use crate::values::{CommitId, RepoName, TagName};
+
+const STAGING: &[u8] = b"staging\0";
+
+impl Store {
+    /// Gives a commit of `repo` a name, which is taken from the commit that had it. GC keeps a commit that has one.
+    pub fn set_tag(&self, repo: &RepoName, tag: &TagName, commit: &CommitId) -> Result<(), StoreError> {
+        // Between the look and the write GC must not take the commit.
+        let _naming = self.naming.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.commit(commit)? {
+            Some(found) if found.repo == *repo => {}
+            _ => return Err(StoreError::NoSuchCommit(*commit)),
+        }
+        let mut batch = WriteBatch::default();
+        let key = repo_key(repo, tag.as_str().as_bytes());
+        batch.put_cf(Family::Tags.handle(&self.db), key, commit.as_bytes());
+        self.write(Family::Tags, batch, Sync::Now)
+    }
+
+    /// Takes a name away; answers whether there was one.
+    pub fn remove_tag(&self, repo: &RepoName, tag: &TagName) -> Result<bool, StoreError> {
+        let _naming = self.naming.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = repo_key(repo, tag.as_str().as_bytes());
+        let there = read::record(self, Family::Tags, &key)?.is_some();
+        let mut batch = WriteBatch::default();
+        batch.delete_cf(Family::Tags.handle(&self.db), key);
+        self.write(Family::Tags, batch, Sync::Now)?;
+        Ok(there)
+    }
+
+    /// The tags of a repo, by name.
+    pub fn tags(&self, repo: &RepoName) -> Result<Vec<(TagName, CommitId)>, StoreError> {
+        let prefix = repo_key(repo, b"");
+        let mut tags = Vec::new();
+        read::each(self, Family::Tags, &prefix, |key, value| {
+            let tag = decode_tag(&key[prefix.len()..]).and_then(|tag| Ok((tag, read::decode_commit_id(value)?)));
+            tags.push(tag.map_err(|error| StoreError::damaged(Family::Tags, key, error))?);
+            Ok(())
+        })?;
+        Ok(tags)
+    }
+
+    /// Notes a client's last report, as JSON. Not synced: the next report brings it again.
+    pub fn put_client(&self, name: &str, report: &[u8]) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        batch.put_cf(Family::Clients.handle(&self.db), name, report);
+        self.write(Family::Clients, batch, Sync::Later)
+    }
+
+    /// The last report of every client, by name.
+    pub fn clients(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let mut clients = Vec::new();
+        read::each(self, Family::Clients, b"", |key, value| {
+            let name = std::str::from_utf8(key)
+                .map_err(|_| StoreError::damaged(Family::Clients, key, DecodeError::NotUtf8("a client's name")))?;
+            clients.push((name.to_owned(), value.to_vec()));
+            Ok(())
+        })?;
+        Ok(clients)
+    }
+
+    /// Notes where a repo's staging directory is, for a repair without a daemon.
+    pub fn set_staging(&self, repo: &RepoName, path: &Path) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        let key = [STAGING, repo.as_str().as_bytes()].concat();
+        batch.put_cf(Family::Meta.handle(&self.db), key, path.as_os_str().as_bytes());
+        self.write(Family::Meta, batch, Sync::Later)
+    }
+
+    /// Where each repo's staging directory was when it was last served.
+    pub fn staging_dirs(&self) -> Result<Vec<(RepoName, PathBuf)>, StoreError> {
+        let mut dirs = Vec::new();
+        read::each(self, Family::Meta, STAGING, |key, value| {
+            let repo = read::decode_repo(&key[STAGING.len()..])
+                .map_err(|error| StoreError::damaged(Family::Meta, key, error))?;
+            dirs.push((repo, PathBuf::from(OsString::from_vec(value.to_vec()))));
+            Ok(())
+        })?;
+        Ok(dirs)
+    }
+}
+
+fn decode_tag(bytes: &[u8]) -> Result<TagName, DecodeError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::NotUtf8("a tag"))?;
+    Ok(text.parse()?)
+}
