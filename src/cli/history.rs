@@ -37,6 +37,9 @@ pub(super) async fn log(args: &LogArgs) -> Result<(), CliError> {
 }
 
 fn log_lines(history: &History, now: Timestamp) -> String {
+    if history.commits.is_empty() {
+        return "nothing was committed yet\n".to_owned();
+    }
     let mut table = Table::new(["COMMIT", ">#", "WHEN", "AUTHOR", "MESSAGE"]);
     for info in &history.commits {
         let tags: String = info.tags.iter().map(|tag| format!("[{}] ", plain(tag))).collect();

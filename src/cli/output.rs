@@ -140,7 +140,8 @@ pub(super) fn seconds(seconds: f64) -> String {
 pub(super) fn ago(time: &str, now: Timestamp) -> String {
     match time.parse::<Timestamp>() {
         Ok(then) => match now.as_second() - then.as_second() {
-            past if past >= 0 => format!("{} ago", span(past)),
+            0 => "just now".to_owned(),
+            past if past > 0 => format!("{} ago", span(past)),
             // Another machine's clock is ahead.
             future => format!("in {}", span(-future)),
         },
@@ -236,6 +237,7 @@ mod tests {
     fn times_are_told_from_now_and_a_clock_that_is_ahead_is_no_trouble() {
         let now = "2026-11-24T12:00:00Z".parse().unwrap();
         assert_eq!(ago("2026-11-24T11:55:00Z", now), "5 minutes ago");
+        assert_eq!(ago("2026-11-24T12:00:00.4Z", now), "just now");
         assert_eq!(ago("2026-11-24T12:00:30Z", now), "in 30 seconds");
         assert_eq!(ago("never\x1b[2J", now), "never\\u{1b}[2J");
     }

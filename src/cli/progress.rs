@@ -42,13 +42,15 @@ struct Display {
     bar: Option<ProgressBar>,
     started: Instant,
     last_line: Option<(Instant, Phase)>,
+    /// The phase on the bar, and whether its end is known.
+    drawn: Option<(Phase, bool)>,
 }
 
 impl Display {
     fn new() -> Self {
-        let bar =
-            std::io::stderr().is_terminal().then(|| ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()));
-        Self { bar, started: Instant::now(), last_line: None }
+        let target = ProgressDrawTarget::stderr();
+        let bar = std::io::stderr().is_terminal().then(|| ProgressBar::with_draw_target(None, target));
+        Self { bar, started: Instant::now(), last_line: None, drawn: None }
     }
 
     fn show(&mut self, snapshot: &Snapshot) {
@@ -58,7 +60,7 @@ impl Display {
         let now = Instant::now();
         if let Some(bar) = &self.bar {
             if now - self.started >= PATIENCE_ON_TERMINAL {
-                draw(bar, snapshot);
+                draw(bar, &mut self.drawn, snapshot);
             }
         } else if self.is_line_due(now, snapshot.phase) {
             self.last_line = Some((now, snapshot.phase));
@@ -83,22 +85,26 @@ impl Drop for Display {
     }
 }
 
-fn draw(bar: &ProgressBar, snapshot: &Snapshot) {
+fn draw(bar: &ProgressBar, drawn: &mut Option<(Phase, bool)>, snapshot: &Snapshot) {
     // Bytes tell the time better than files, where their total is known.
     let (done, total) = match *snapshot {
         Snapshot { bytes, total_bytes, .. } if total_bytes > 0 => (bytes, total_bytes),
         Snapshot { files, total_files, .. } => (files, total_files),
     };
-    let template = if total > 0 { "{spinner} {msg} [{wide_bar}] {percent:>3} % {eta:>4}" } else { "{spinner} {msg}" };
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("=> "));
-    }
-    if total > 0 {
-        bar.set_length(total);
-        bar.set_position(done.min(total));
+    let look = (snapshot.phase, total > 0);
+    if *drawn != Some(look) {
+        *drawn = Some(look);
+        let with_end = "{spinner} {msg} [{wide_bar}] {percent:>3} % {eta:>4}";
+        if let Ok(style) = ProgressStyle::with_template(if total > 0 { with_end } else { "{spinner} {msg}" }) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.reset_eta();
     }
     bar.set_message(describe(snapshot));
-    bar.tick();
+    bar.update(|state| {
+        state.set_len(total.max(1));
+        state.set_pos(done.min(total));
+    });
 }
 
 /// "hashing: 12,000 of 97,012 files, 31.0 MiB of 240.1 MiB".
@@ -156,7 +162,7 @@ mod tests {
     fn without_a_terminal_nothing_is_said_of_what_is_quick_and_little_of_what_is_long() {
         let started = Instant::now();
         let after = |seconds| started + Duration::from_secs(seconds);
-        let mut display = Display { bar: None, started, last_line: None };
+        let mut display = Display { bar: None, started, last_line: None, drawn: None };
         assert!(!display.is_line_due(after(1), Phase::Hashing));
         assert!(display.is_line_due(after(2), Phase::Hashing));
         display.last_line = Some((after(2), Phase::Hashing));

@@ -83,9 +83,11 @@ async fn under_turn(
         let _turn = turn;
         let result = work(primary, &repo);
         repo.progress.begin(Phase::Idle, 0, 0);
-        primary.announce(&repo)?;
         note(primary, &repo, &result);
-        Ok(result?)
+        let announced = primary.announce(&repo);
+        let answer = result?;
+        announced?;
+        Ok(answer)
     };
     primary.blocking(job).await
 }

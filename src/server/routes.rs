@@ -8,7 +8,8 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use std::sync::Arc;
-use tower_http::trace::TraceLayer;
+use tower_http::trace::{DefaultOnFailure, TraceLayer};
+use tracing::Level;
 
 use super::problem::Refusal;
 use super::state::Shared;
@@ -64,7 +65,7 @@ fn with_everything(routes: Router<Shared>, primary: &Shared) -> Router {
         .layer(DefaultBodyLimit::max(BODY))
         .layer(from_fn(no_browsers))
         .layer(from_fn_with_state(Arc::clone(primary), metrics::count_request))
-        .layer(TraceLayer::new_for_http())
+        .layer(TraceLayer::new_for_http().on_failure(DefaultOnFailure::new().level(Level::DEBUG)))
         .with_state(Arc::clone(primary))
 }
 
