@@ -33,6 +33,10 @@ mod plan;
 mod prune;
 mod recover;
 mod shared;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::path::Path;
