@@ -114,7 +114,7 @@ impl TestFarm {
     pub(crate) fn deploy(&self) -> CommitId {
         let commit = self.commit(&Self::repo(), &self.staging());
         self.build(&Self::repo(), commit);
-        self.farm().swap(&Paused::nothing(), &Self::repo(), &commit).unwrap();
+        self.farm().prepare_swap(&Self::repo(), &commit).unwrap().make(&Paused::nothing()).unwrap();
         self.farm().confirm(&Self::repo(), commit).unwrap();
         commit
     }

@@ -135,7 +135,7 @@ fn pruning_keeps_the_current_and_the_pinned_generation_and_removes_what_only_oth
     }
     farm.farm().update_state(&repo, |state| state.pinned = Some(commits[0])).unwrap();
     // Back to the second, so that the current one is not the newest.
-    farm.farm().swap(&Paused::nothing(), &repo, &commits[1]).unwrap();
+    farm.farm().prepare_swap(&repo, &commits[1]).unwrap().make(&Paused::nothing()).unwrap();
     let retention = Retention { keep: 1, age: Duration::ZERO };
     std::thread::sleep(Duration::from_millis(3));
     let pruned = farm.farm().prune(&BTreeMap::from([(repo.clone(), retention)]), &Progress::default()).unwrap();
@@ -162,17 +162,20 @@ fn a_swap_is_taken_back_to_what_was_before_or_to_nothing() {
     farm.write("a", "1");
     let first = farm.commit(&repo, &farm.staging());
     farm.build(&repo, first);
-    let before = farm.farm().swap(&Paused::nothing(), &repo, &first).unwrap();
-    farm.farm().swap_back(&Paused::nothing(), &repo, before).unwrap();
+    let swap = farm.farm().prepare_swap(&repo, &first).unwrap();
+    swap.make(&Paused::nothing()).unwrap();
+    swap.take_back(&Paused::nothing()).unwrap();
     assert!(fs::symlink_metadata(farm.current()).is_err(), "nothing was current before the first deploy");
     assert_eq!(farm.deploy(), farm.farm().current(&repo).unwrap().unwrap());
     let first = farm.farm().current(&repo).unwrap();
     farm.write("a", "2");
     let second = farm.commit(&repo, &farm.staging());
     farm.build(&repo, second);
-    let before = farm.farm().swap(&Paused::nothing(), &repo, &second).unwrap();
-    assert_eq!(before, first);
-    farm.farm().swap_back(&Paused::nothing(), &repo, before).unwrap();
+    let swap = farm.farm().prepare_swap(&repo, &second).unwrap();
+    assert_eq!(swap.before(), first);
+    swap.make(&Paused::nothing()).unwrap();
+    assert_eq!(fs::read(farm.current().join("a")).unwrap(), b"2");
+    swap.take_back(&Paused::nothing()).unwrap();
     assert_eq!(fs::read(farm.current().join("a")).unwrap(), b"1");
 }
 
