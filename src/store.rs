@@ -13,6 +13,8 @@
 //! chunking.rs    cutting a large blob
 //! stat_cache.rs  what ingest knows of staging's files
 //! labels.rs      tags, clients, staging directories
+//! diff.rs        what differs between two trees
+//! gc.rs          removing what nothing needs
 //! gate.rs        who waits for whom
 //! error.rs       what can go wrong
 //! ```
@@ -21,9 +23,11 @@
 //! asynchronous.
 
 mod chunking;
+mod diff;
 mod error;
 mod family;
 mod gate;
+mod gc;
 mod labels;
 mod read;
 mod stat_cache;
@@ -37,8 +41,10 @@ use std::sync::{Arc, Mutex};
 use rocksdb::DB;
 use rocksdb::checkpoint::Checkpoint;
 
+pub use diff::{Change, ChangeCounts, count_changes, diff};
 pub use error::{Damage, StoreError};
 pub use family::{Family, Key};
+pub use gc::{GcPlan, GcReport, Retention};
 pub use read::{History, ReadStore, Snapshot, StoredBlob, Visit};
 pub use stat_cache::{CachedFile, StatRecord};
 pub use write::{CommitGuard, WrittenBlob};

@@ -1,6 +1,9 @@
 //! What a user would lose: tests of the store through its public face. What needs a damaged record writes it to RocksDB itself.
 
+mod diffs;
+mod gc;
 mod large;
+mod model;
 mod objects;
 mod records;
 
