@@ -102,7 +102,8 @@ fn commit_by(
     let head = Head::of(store, &repo.name)?;
     check_expected(request, head.as_ref())?;
     let scope = match &head {
-        Some(Head { commit, .. }) if !request.environments.is_empty() => {
+        // No name, in however many texts, means everything.
+        Some(Head { commit, .. }) if !wanted.is_empty() => {
             Scope::Environments(Environments::new(store, wanted, &repo.environments_dir, commit)?)
         }
         _ => Scope::Whole,
