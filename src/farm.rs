@@ -33,6 +33,10 @@ mod plan;
 mod prune;
 mod recover;
 mod shared;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -116,8 +120,11 @@ impl Farm {
         let repos = dir.open_or_make_dir("repos", 0o750)?;
         for way in [dir, &trees, &repos] {
             way.set_own_mode(0o750)?;
-            if let Some(group) = settings.reader_group {
-                way.set_own_group(group)?;
+            if let Some(group) = settings.reader_group
+                && let Err(error) = way.set_own_group(group)
+            {
+                // Only root, or a member of the group, may do that; whoever runs as neither has set up access in another way.
+                tracing::warn!(path = %way.path().display(), %group, error = %error.io(), "cannot give the farm to its readers");
             }
         }
         let index = Index::open(&data.path.join("index"))?;
@@ -205,6 +212,8 @@ impl Farm {
         let (tmp, name) = (&self.data.tmp, self.temporary());
         tmp.create_file(name.as_str(), 0o400)?;
         let tried = [&self.blobs, &self.trees, &self.repos].into_iter().try_for_each(|place| {
+            // One may be left of a start that was cut short.
+            place.remove_all(".probe")?;
             tmp.link(name.as_str(), place, ".probe")?;
             place.remove_file(".probe")
         });

@@ -20,7 +20,7 @@
 //!   first look for any change to show. While staging does not stand still, the commit is refused.
 //! - **The head is whole** (`storage-format.md` §9): a directory's tree is given to the store after all that it names.
 //! - **No link is followed**, and nothing is opened by more than one name at a time.
-//! - **Memory does not grow with the content**, and with the number of files by their names and 16 bytes each.
+//! - **Memory does not grow with the content**, and with the number of files by their names and ten bytes each.
 //!
 //! Deliberately absent: when to commit (whoever deploys into staging knows that), and any write to staging.
 

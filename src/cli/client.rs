@@ -7,9 +7,8 @@ use super::args::ClientArgs;
 use super::error::CliError;
 use super::logging::{self, Wanted};
 use super::{local, progress};
-use crate::config::{self, ClientConfig};
 use crate::progress::Progress;
-use crate::wire::api::ClientReport;
+use crate::{client, config};
 
 /// Runs until a signal ends it, or once.
 pub(super) async fn run(args: &ClientArgs, verbose: u8) -> Result<ExitCode, CliError> {
@@ -17,19 +16,11 @@ pub(super) async fn run(args: &ClientArgs, verbose: u8) -> Result<ExitCode, CliE
     if args.once {
         logging::start(verbose, Wanted::ForCommand);
         let progress = Arc::new(Progress::default());
-        let report = progress::watch(once(config, &progress), async || Some(progress.snapshot())).await?;
+        let report = progress::watch(client::once(config, &progress), async || Some(progress.snapshot())).await?;
         local::conclude(&report, args.json)?;
     } else {
         logging::start(verbose, Wanted::ForDaemon(config.log_format));
-        daemon(config).await?;
+        client::run(config).await?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn daemon(_config: ClientConfig) -> Result<(), CliError> {
-    Err(CliError::NotBuiltIn("the client"))
-}
-
-async fn once(_config: ClientConfig, _progress: &Arc<Progress>) -> Result<ClientReport, CliError> {
-    Err(CliError::NotBuiltIn("the client"))
 }

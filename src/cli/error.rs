@@ -3,9 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::client::ClientError;
 use crate::config::ConfigError;
 use crate::datadir::DataDirError;
 use crate::remote::RemoteError;
+use crate::server::ServeError;
 use crate::values::{CommitId, PathError, RepoName};
 
 /// Why a command did not do what it was asked.
@@ -20,6 +22,12 @@ pub(super) enum CliError {
     /// The primary, or a daemon.
     #[error(transparent)]
     Remote(#[from] RemoteError),
+    /// The primary cannot run, or failed.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The client cannot run, or failed.
+    #[error(transparent)]
+    Client(#[from] ClientError),
     /// The program itself.
     #[error("cannot start the threads that the program needs")]
     Runtime(#[source] io::Error),

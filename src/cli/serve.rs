@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use super::args::ServeArgs;
 use super::error::CliError;
 use super::logging::{self, Wanted};
-use crate::config;
+use crate::{config, server};
 
 /// Runs until a signal ends it.
 pub(super) async fn run(args: &ServeArgs, verbose: u8) -> Result<ExitCode, CliError> {
     let config = config::read_primary(&args.config)?;
     logging::start(verbose, Wanted::ForDaemon(config.log_format));
-    Err(CliError::NotBuiltIn("the primary"))
+    server::serve(config).await?;
+    Ok(ExitCode::SUCCESS)
 }

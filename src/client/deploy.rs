@@ -155,10 +155,10 @@ fn deploy(
     runtime: &Handle,
 ) -> Result<Deployed, ClientError> {
     let swap = farm.prepare_swap(name, &commit)?;
-    let scope = farm.scope_between(swap.before(), commit)?;
+    let mut scope = farm.scope_between(swap.before(), commit)?;
     if flusher.is_some() {
         // Before the pause, for it is synced: a flush too many does no harm, and nobody waits for the disk.
-        farm.owe_flush(name, scope.clone())?;
+        scope = farm.owe_flush(name, scope)?;
     }
     let paused = pause(&scope);
     let began = Instant::now();

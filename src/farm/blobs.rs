@@ -39,13 +39,17 @@ impl BlobWriter<'_> {
 
     /// Checks that the bytes are those of `expected`, and puts them in place: as a plain file, an executable one, or both.
     pub fn finish(self, expected: BlobId, executable: &BTreeSet<bool>) -> Result<(), FarmError> {
+        self.finish_as(expected, executable, false)
+    }
+
+    fn finish_as(self, expected: BlobId, executable: &BTreeSet<bool>, full: bool) -> Result<(), FarmError> {
         let found = self.hasher.id();
         if found != expected {
             return Err(FarmError::WrongContent { expected, found });
         }
         let mut variants = executable.iter().map(|executable| BlobKey { id: expected, executable: *executable });
         let Some(first) = variants.next() else { return Ok(()) };
-        self.farm.place(&self.name, first, self.size)?;
+        self.farm.place(&self.name, first, self.size, full)?;
         variants.try_for_each(|key| self.farm.copy_blob(first, key))
     }
 }
@@ -140,22 +144,25 @@ impl Farm {
         loop {
             let count = source.read(&mut buffer).map_err(DiskError::at("read", &path))?;
             if count == 0 {
-                return writer.finish(to.id, &BTreeSet::from([to.executable]));
+                return writer.finish_as(to.id, &BTreeSet::from([to.executable]), from == to);
             }
             writer.write(&buffer[..count])?;
         }
     }
 
-    /// Gives the verified file `name` of `tmp/` its mode, time and place.
-    fn place(&self, name: &str, key: BlobKey, size: u64) -> Result<(), FarmError> {
+    /// Gives the verified file `name` of `tmp/` its mode, time and place. A file that it replaces lives on in trees when it was full of
+    /// links, and is worth nothing otherwise.
+    fn place(&self, name: &str, key: BlobKey, size: u64, full: bool) -> Result<(), FarmError> {
         let tmp = &self.data.tmp;
         tmp.set_mode(name, key.mode(self.settings.file_mode))?;
         tmp.set_mtime(name, blob_mtime(&key.id))?;
         let inode = tmp.stat(name)?.inode;
         let before = self.blob_record(key)?;
         tmp.rename(name, self.blob_dir(key)?, key.file_name().as_str())?;
-        // A file that was full of links lives on in the trees that link to it.
         let mut inodes = before.map_or_else(Vec::new, |record| record.inodes);
+        if !full {
+            inodes.pop();
+        }
         inodes.push(inode);
         let mut pending = self.pending.lock().expect("no holder of this lock panics");
         pending.blobs.insert(key, BlobRecord { size, inodes });

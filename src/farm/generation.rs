@@ -150,14 +150,16 @@ impl Farm {
 
     // ---- the flush that is owed ----
 
-    /// Notes, durably, that the caches of `scope` must be flushed before new code counts as live. What was owed before stays owed.
-    pub fn owe_flush(&self, repo: &RepoName, scope: Scope) -> Result<(), FarmError> {
+    /// Notes, durably, that the caches of `scope` must be flushed before new code counts as live. What was owed before stays owed; gives
+    /// what is owed now.
+    pub fn owe_flush(&self, repo: &RepoName, scope: Scope) -> Result<Scope, FarmError> {
         let scope = match self.owed_flush(repo)? {
             Some(owed) => owed.union(scope),
             None => scope,
         };
         let text = serde_json::to_vec(&scope).expect("plain data is plain JSON");
-        Ok(disk::replace_file(&self.repo_dir(repo)?, FLUSH_PENDING, &text, 0o644)?)
+        disk::replace_file(&self.repo_dir(repo)?, FLUSH_PENDING, &text, 0o644)?;
+        Ok(scope)
     }
 
     /// The scope of a flush that is owed. A note that cannot be read counts as everything.

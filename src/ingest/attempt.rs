@@ -43,8 +43,8 @@ pub(super) fn find(work: &Work<'_>, scope: &Scope, is_known: &dyn Fn(&Subtree) -
 
 fn whole(work: &Work<'_>, is_known: &dyn Fn(&Subtree) -> bool) -> Result<Found, Trouble> {
     let start = Start { path: TreePath::root(), only: None };
-    let scan = walk_and_read(work, &start)?;
-    let root = scan.root.subtree().expect("what must be read was read, so every directory has its tree");
+    let (scan, outcome) = walk_and_read(work, &start)?;
+    let Outcome::Tree(root) = outcome else { unreachable!("a walk of everything knows its tree when all is read") };
     if !is_known(&root) {
         verify(work, &start, &scan)?;
     }
@@ -55,12 +55,10 @@ fn some(work: &Work<'_>, environments: &Environments, is_known: &dyn Fn(&Subtree
     let presence = environments.look(work)?;
     let start = environments.start(&presence);
     // Where all that was asked for is gone, the directory itself may be gone too.
-    let scan = if presence.present.is_empty() { None } else { Some(walk_and_read(work, &start)?) };
-    let found = match scan.as_ref().and_then(|scan| scan.root.outcome.get()) {
-        Some(Outcome::Part(found)) => found.as_slice(),
-        _ => &[],
-    };
-    let root = environments.graft(work, &presence, found)?;
+    let walked = if presence.present.is_empty() { None } else { Some(walk_and_read(work, &start)?) };
+    let (scan, outcome) = walked.unzip();
+    let found = if let Some(Outcome::Part(found)) = outcome { found } else { Vec::new() };
+    let root = environments.graft(work, &presence, &found)?;
     if !is_known(&root) {
         if let Some(scan) = &scan {
             verify(work, &start, scan)?;
@@ -72,11 +70,12 @@ fn some(work: &Work<'_>, environments: &Environments, is_known: &dyn Fn(&Subtree
     Ok(Found { root, staging_is_empty: false })
 }
 
-/// Walks, and reads what must be read.
-fn walk_and_read(work: &Work<'_>, start: &Start) -> Result<Scan, Trouble> {
-    let walked = scan(work, start)?;
-    if walked.root.outcome.get().is_none() {
-        read(work, start, &walked)?;
-    }
-    Ok(walked)
+/// Walks, and reads what must be read. What is known then is a tree, or the part that was asked for.
+fn walk_and_read(work: &Work<'_>, start: &Start) -> Result<(Scan, Outcome), Trouble> {
+    let mut walked = scan(work, start)?;
+    let outcome = match std::mem::replace(&mut walked.outcome, Outcome::Waiting) {
+        Outcome::Waiting => read(work, start, &walked)?,
+        known => known,
+    };
+    Ok((walked, outcome))
 }

@@ -1,6 +1,6 @@
 //! What a walk remembers of staging: enough to tell whether anything differs at the next look, and no more.
 //!
-//! An estate may have a million files, so an entry takes 16 bytes and its name. The stat itself is not kept: a 64-bit keyed hash of it
+//! An estate may have a million files, so an entry takes ten bytes and its name. The stat itself is not kept: a 64-bit keyed hash of it
 //! shows whether two looks saw the same, and the key is chosen anew for each commit, so that nobody can aim at a collision.
 
 use std::hash::{BuildHasher, RandomState};
@@ -32,6 +32,7 @@ impl Fingerprints {
 
 /// What an entry is, and whether its content is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub(super) enum ItemKind {
     /// A file that the stat cache vouched for.
     Vouched,
@@ -43,13 +44,37 @@ pub(super) enum ItemKind {
     Dir,
 }
 
+impl ItemKind {
+    fn of(byte: u8) -> Self {
+        const ALL: [ItemKind; 4] = [ItemKind::Vouched, ItemKind::Unread, ItemKind::Link, ItemKind::Dir];
+        ALL[usize::from(byte)]
+    }
+}
+
 /// One entry of a directory.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Item {
-    /// What the look showed; of a directory [`Fingerprint::NONE`], for it stands in its own node.
+    /// Its name.
+    pub(super) name: Name,
+    /// What the look showed; of a directory [`Fingerprint::NONE`], for that stands in its own node.
     pub(super) fingerprint: Fingerprint,
+    /// What it is.
     pub(super) kind: ItemKind,
-    name_length: u8,
+}
+
+/// The entries of one directory, ascending by name, packed.
+#[derive(Debug, Default)]
+pub(super) struct Items(Vec<u8>);
+
+impl Items {
+    /// Adds an entry; they must come ascending by name.
+    pub(super) fn push(&mut self, name: &Name, kind: ItemKind, fingerprint: Fingerprint) {
+        let name = name.as_bytes();
+        self.0.extend_from_slice(&fingerprint.0.to_ne_bytes());
+        self.0.push(kind as u8);
+        self.0.push(u8::try_from(name.len()).expect("a name has at most 255 bytes"));
+        self.0.extend_from_slice(name);
+    }
 }
 
 /// What is known of a directory's content.
@@ -59,6 +84,8 @@ pub(super) enum Outcome {
     Tree(Subtree),
     /// Some of its entries were looked at, these; only where a walk of named environments starts.
     Part(Vec<(Name, Entry)>),
+    /// Files must be read, in it or below.
+    Waiting,
 }
 
 /// One directory.
@@ -66,59 +93,63 @@ pub(super) enum Outcome {
 pub(super) struct Node {
     /// What a look at the directory itself showed, before it was listed.
     pub(super) own: Fingerprint,
-    names: Box<[u8]>,
-    items: Box<[Item]>,
+    items: Box<[u8]>,
     /// Those of its entries that are directories, in the order of the items.
     children: Box<[Node]>,
-    /// Set when all files below are known.
-    pub(super) outcome: OnceLock<Outcome>,
+    /// The children's trees, as they become known; absent where the directory's own is known and nobody asks any more.
+    subtrees: Option<Box<[OnceLock<Subtree>]>>,
 }
 
 impl Node {
-    /// The entries, ascending by name; with the node of each that is a directory.
-    pub(super) fn items(&self) -> impl Iterator<Item = (Name, Item, Option<&Node>)> {
-        let mut rest = &self.names[..];
-        let mut children = self.children.iter();
-        self.items.iter().map(move |item| {
-            let (name, after) = rest.split_at(usize::from(item.name_length));
+    /// The node of a directory; `subtrees` are those of its children that are known, and are absent where its own is.
+    pub(super) fn new(
+        own: Fingerprint,
+        Items(items): Items,
+        children: Vec<Node>,
+        subtrees: Option<Vec<Option<Subtree>>>,
+    ) -> Self {
+        let slots = subtrees.map(|subtrees| subtrees.into_iter().map(slot).collect());
+        Self { own, items: items.into_boxed_slice(), children: children.into_boxed_slice(), subtrees: slots }
+    }
+
+    /// The entries, ascending by name; with the place among the directories of each that is one.
+    pub(super) fn items(&self) -> impl Iterator<Item = (Item, Option<usize>)> {
+        let mut rest = &self.items[..];
+        let mut dirs = 0..;
+        std::iter::from_fn(move || {
+            let (fingerprint, after) = rest.split_first_chunk()?;
+            let (&[kind, length], after) = after.split_first_chunk()?;
+            let (name, after) = after.split_at(usize::from(length));
             rest = after;
             let name = Name::new(name).expect("these bytes came from a name");
-            (name, *item, if item.kind == ItemKind::Dir { children.next() } else { None })
+            let kind = ItemKind::of(kind);
+            let at = if kind == ItemKind::Dir { dirs.next() } else { None };
+            Some((Item { name, fingerprint: Fingerprint(u64::from_ne_bytes(*fingerprint)), kind }, at))
         })
+    }
+
+    /// The directory at this place.
+    pub(super) fn child(&self, at: usize) -> &Node {
+        &self.children[at]
+    }
+
+    /// The tree of the directory at this place, where it is known and the directory's own was not.
+    pub(super) fn subtree(&self, at: usize) -> Option<Subtree> {
+        self.subtrees.as_ref()?[at].get().copied()
+    }
+
+    /// Sets the tree of the directory at this place, which is not known yet.
+    pub(super) fn set_subtree(&self, at: usize, subtree: Subtree) {
+        let first = self.subtrees.as_ref().is_some_and(|subtrees| subtrees[at].set(subtree).is_ok());
+        debug_assert!(first, "a directory is finished once, and one above that waits for it");
     }
 
     /// Whether the directory, or what was looked at of it, has no entries.
     pub(super) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
-
-    /// The directory's tree, where it is known.
-    pub(super) fn subtree(&self) -> Option<Subtree> {
-        match self.outcome.get() {
-            Some(Outcome::Tree(subtree)) => Some(*subtree),
-            _ => None,
-        }
-    }
 }
 
-/// Collects the entries of one directory.
-#[derive(Debug, Default)]
-pub(super) struct Items {
-    names: Vec<u8>,
-    items: Vec<Item>,
-}
-
-impl Items {
-    /// Adds an entry; they must come ascending by name.
-    pub(super) fn push(&mut self, name: &Name, kind: ItemKind, fingerprint: Fingerprint) {
-        let name_length = u8::try_from(name.as_bytes().len()).expect("a name has at most 255 bytes");
-        self.names.extend_from_slice(name.as_bytes());
-        self.items.push(Item { fingerprint, kind, name_length });
-    }
-
-    /// The node of the directory, whose outcome is not known yet.
-    pub(super) fn into_node(self, own: Fingerprint, children: Vec<Node>) -> Node {
-        let (names, items) = (self.names.into_boxed_slice(), self.items.into_boxed_slice());
-        Node { own, names, items, children: children.into_boxed_slice(), outcome: OnceLock::new() }
-    }
+fn slot(subtree: Option<Subtree>) -> OnceLock<Subtree> {
+    subtree.map_or_else(OnceLock::new, OnceLock::from)
 }

@@ -12,7 +12,7 @@ use rayon::Scope;
 use super::IngestError;
 use super::clock::Moment;
 use super::look::target;
-use super::node::{Fingerprint, ItemKind, Node, Outcome};
+use super::node::{Fingerprint, Item, ItemKind, Node, Outcome};
 use super::scan::{Scan, executable, vouched};
 use super::seal::Complete;
 use super::trouble::{Trouble, Troubles, lock};
@@ -25,13 +25,15 @@ use crate::values::{Entry, MAX_WHOLE_BLOB, Name, TreePath};
 /// How many files of one directory are read in one step.
 const FILES_AT_ONCE: usize = 8;
 
-/// Reads what `scan` says must be read. Afterwards its root has an outcome.
-pub(super) fn read(work: &Work<'_>, start: &Start, scan: &Scan) -> Result<(), Trouble> {
+/// Reads what `scan` says must be read; answers what is known then of the directory where it started.
+pub(super) fn read(work: &Work<'_>, start: &Start, scan: &Scan) -> Result<Outcome, Trouble> {
     work.progress.begin(Phase::Hashing, scan.unread_files, scan.unread_bytes);
     let dir = start.open(work.open_staging()?)?;
-    let reader = Reader { work, start, moment: scan.moment, troubles: Troubles::default() };
+    let reader = Reader { work, start, moment: scan.moment, troubles: Troubles::default(), outcome: Mutex::default() };
     work.in_parallel(|scope| reader.enter(scope, &dir, &scan.root, start.path.clone(), None));
-    reader.troubles.outcome()
+    reader.troubles.outcome()?;
+    let outcome = reader.outcome.into_inner().unwrap_or_default();
+    Ok(outcome.expect("without trouble every directory is finished, the first one last"))
 }
 
 struct Reader<'a> {
@@ -39,6 +41,7 @@ struct Reader<'a> {
     start: &'a Start,
     moment: Moment,
     troubles: Troubles,
+    outcome: Mutex<Option<Outcome>>,
 }
 
 /// A directory that waits for files to be read, in it or below.
@@ -46,7 +49,8 @@ struct Open<'n> {
     node: &'n Node,
     path: TreePath,
     device: u64,
-    above: Option<Arc<Open<'n>>>,
+    /// The one that holds it, and which of its directories this is.
+    above: Option<(Arc<Open<'n>>, usize)>,
     record: Option<StatRecord>,
     /// The entries, in the order of the node's items; a directory's stays `None`.
     slots: Mutex<Vec<Slot>>,
@@ -67,20 +71,18 @@ impl<'s> Reader<'s> {
         dir: &Arc<Dir>,
         node: &'s Node,
         path: TreePath,
-        above: Option<Arc<Open<'s>>>,
+        above: Option<(Arc<Open<'s>>, usize)>,
     ) {
         self.work.step(&self.troubles, || {
             let (open, unread) = self.open(dir, node, path, above)?;
-            let waiting = node.items().filter_map(|(name, _, child)| {
-                child.filter(|child| child.outcome.get().is_none()).map(|child| (name, child))
-            });
-            let waiting: Vec<_> = waiting.collect();
+            let waiting = node.items().filter_map(|(item, at)| Some((item.name, at?)));
+            let waiting: Vec<_> = waiting.filter(|(_, at)| node.subtree(*at).is_none()).collect();
             let groups: Vec<Vec<Unread>> = unread.chunks(FILES_AT_ONCE).map(<[_]>::to_vec).collect();
             // One more for this step itself, so that nothing is finished while steps are still handed out.
             open.left.store(waiting.len() + groups.len() + 1, Ordering::Release);
-            for (name, child) in waiting {
+            for (name, at) in waiting {
                 let (open, dir) = (Arc::clone(&open), Arc::clone(dir));
-                scope.spawn(move |scope| self.descend(scope, &dir, &name, child, open));
+                scope.spawn(move |scope| self.descend(scope, &dir, &name, (open, at)));
             }
             for group in groups {
                 let (open, dir) = (Arc::clone(&open), Arc::clone(dir));
@@ -90,11 +92,11 @@ impl<'s> Reader<'s> {
         });
     }
 
-    fn descend(&'s self, scope: &Scope<'s>, dir: &Dir, name: &Name, node: &'s Node, above: Arc<Open<'s>>) {
+    fn descend(&'s self, scope: &Scope<'s>, dir: &Dir, name: &Name, above: (Arc<Open<'s>>, usize)) {
         self.work.step(&self.troubles, || {
-            let path = above.path.join(name);
+            let path = above.0.path.join(name);
             let below = dir.open_dir(name).map_err(|error| Trouble::at(&path, error))?;
-            self.enter(scope, &Arc::new(below), node, path, Some(above));
+            self.enter(scope, &Arc::new(below), above.0.node.child(above.1), path, Some(above));
             Ok(())
         });
     }
@@ -105,7 +107,7 @@ impl<'s> Reader<'s> {
         dir: &Dir,
         node: &'s Node,
         path: TreePath,
-        above: Option<Arc<Open<'s>>>,
+        above: Option<(Arc<Open<'s>>, usize)>,
     ) -> Result<(Arc<Open<'s>>, Vec<Unread>), Trouble> {
         let own = self.work.clock.seen(dir.stat_self()?);
         let part = above.is_none() && self.start.only.is_some();
@@ -115,16 +117,16 @@ impl<'s> Reader<'s> {
         let record = if part { None } else { self.work.store.stat_record(&self.work.repo.name, &path)? };
         let mut slots = Vec::new();
         let mut unread = Vec::new();
-        for (at, (name, item, _)) in node.items().enumerate() {
-            slots.push(match item.kind {
-                ItemKind::Dir => None,
+        for (at, (Item { name, fingerprint, kind }, _)) in node.items().enumerate() {
+            let slot = match kind {
+                ItemKind::Dir | ItemKind::Unread => None,
                 ItemKind::Link => Some((Entry::Symlink(target(dir, &path, &name)?), None)),
-                ItemKind::Vouched => self.still_vouched(dir, &path, &name, item.fingerprint, record.as_ref())?,
-                ItemKind::Unread => None,
-            });
-            if slots.last().is_some_and(Option::is_none) && item.kind != ItemKind::Dir {
-                unread.push((at, name, item.fingerprint));
+                ItemKind::Vouched => self.still_vouched(dir, &path, &name, fingerprint, record.as_ref())?,
+            };
+            if slot.is_none() && kind != ItemKind::Dir {
+                unread.push((at, name, fingerprint));
             }
+            slots.push(slot);
         }
         let (slots, left) = (Mutex::new(slots), AtomicUsize::new(0));
         Ok((Arc::new(Open { node, path, device: own.device, above, record, slots, left }), unread))
@@ -221,9 +223,11 @@ impl<'s> Reader<'s> {
         // Whoever brings this to zero has seen what all the others did.
         while open.left.fetch_sub(1, Ordering::AcqRel) == 1 {
             let outcome = self.close(&open)?;
-            let first = open.node.outcome.set(outcome);
-            debug_assert!(first.is_ok(), "a directory is finished once");
-            let Some(above) = &open.above else { break };
+            let (Some((above, at)), Outcome::Tree(subtree)) = (&open.above, &outcome) else {
+                *lock(&self.outcome) = Some(outcome);
+                break;
+            };
+            above.node.set_subtree(*at, *subtree);
             open = Arc::clone(above);
         }
         Ok(())
@@ -233,10 +237,10 @@ impl<'s> Reader<'s> {
         let slots = std::mem::take(&mut *lock(&open.slots));
         let mut entries = Vec::with_capacity(slots.len());
         let mut files = Vec::new();
-        for ((name, _, child), slot) in open.node.items().zip(slots) {
-            let subtree = child.and_then(Node::subtree).map(|subtree| (Entry::Tree(subtree), None));
+        for ((item, at), slot) in open.node.items().zip(slots) {
+            let subtree = at.and_then(|at| open.node.subtree(at)).map(|subtree| (Entry::Tree(subtree), None));
             let (entry, cached) = subtree.or(slot).expect("every step of this directory is done");
-            entries.push((name, entry));
+            entries.push((item.name, entry));
             files.extend(cached);
         }
         if open.above.is_none() && self.start.only.is_some() {

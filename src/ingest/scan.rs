@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use rayon::Scope;
 
@@ -19,12 +19,14 @@ use super::work::{Start, Work};
 use crate::disk::{Dir, Stat};
 use crate::progress::Phase;
 use crate::store::StatRecord;
-use crate::values::{Entry, MAX_DEPTH, Name, TreePath};
+use crate::values::{Entry, MAX_DEPTH, Name, Subtree, TreePath};
 
 /// What a walk found.
 pub(super) struct Scan {
     /// The directory where it started.
     pub(super) root: Node,
+    /// What is known of it.
+    pub(super) outcome: Outcome,
     /// When it began.
     pub(super) moment: Moment,
     /// Files that must be read.
@@ -46,12 +48,15 @@ pub(super) fn scan(work: &Work<'_>, start: &Start) -> Result<Scan, Trouble> {
         troubles: Troubles::default(),
         unread_files: AtomicU64::new(0),
         unread_bytes: AtomicU64::new(0),
-        root: OnceLock::new(),
+        root: Mutex::default(),
     };
     work.in_parallel(|scope| scanner.enter(scope, &dir, start.path.clone(), None));
     scanner.troubles.outcome()?;
+    let root = scanner.root.into_inner().unwrap_or_default();
+    let (root, outcome) = root.expect("without trouble every directory is finished, the first one last");
     Ok(Scan {
-        root: scanner.root.into_inner().expect("without trouble every directory is finished, the first one last"),
+        root,
+        outcome,
         moment,
         unread_files: scanner.unread_files.into_inner(),
         unread_bytes: scanner.unread_bytes.into_inner(),
@@ -65,7 +70,7 @@ struct Scanner<'a> {
     troubles: Troubles,
     unread_files: AtomicU64,
     unread_bytes: AtomicU64,
-    root: OnceLock<Node>,
+    root: Mutex<Option<(Node, Outcome)>>,
 }
 
 /// A directory itself, and its entries.
@@ -90,6 +95,7 @@ struct Held {
     entries: Option<Vec<(Name, Option<Entry>)>>,
     record: Option<StatRecord>,
     children: Vec<Option<Node>>,
+    subtrees: Vec<Option<Subtree>>,
 }
 
 impl<'s> Scanner<'s> {
@@ -212,19 +218,24 @@ impl<'s> Scanner<'s> {
             }
         }
         let children = dirs.iter().map(|_| None).collect();
-        (Held { items, entries, record, children }, dirs)
+        let subtrees = vec![None; dirs.len()];
+        (Held { items, entries, record, children, subtrees }, dirs)
     }
 
     /// Makes the node of a directory whose directories are all finished; then that of the one above, where this was its last.
     fn finish(&self, mut open: Arc<Open>) -> Result<(), Trouble> {
         loop {
-            let node = self.close(&open)?;
+            let (node, outcome) = self.close(&open)?;
             let Some((above, at)) = &open.above else {
-                let first = self.root.set(node);
-                debug_assert!(first.is_ok(), "there is one root");
+                *lock(&self.root) = Some((node, outcome));
                 return Ok(());
             };
-            lock(&above.held).children[*at] = Some(node);
+            let mut held = lock(&above.held);
+            held.children[*at] = Some(node);
+            if let Outcome::Tree(subtree) = outcome {
+                held.subtrees[*at] = Some(subtree);
+            }
+            drop(held);
             // Whoever brings this to zero has seen all the others' nodes.
             if above.left.fetch_sub(1, std::sync::atomic::Ordering::AcqRel) > 1 {
                 return Ok(());
@@ -233,35 +244,25 @@ impl<'s> Scanner<'s> {
         }
     }
 
-    fn close(&self, open: &Open) -> Result<Node, IngestError> {
-        let Held { items, entries, record, children } = std::mem::take(&mut *lock(&open.held));
+    fn close(&self, open: &Open) -> Result<(Node, Outcome), IngestError> {
+        let Held { items, entries, record, children, subtrees } = std::mem::take(&mut *lock(&open.held));
         let children: Vec<Node> = children.into_iter().flatten().collect();
-        let subtrees: Option<Vec<_>> = children.iter().map(Node::subtree).collect();
-        let node = items.into_node(self.work.prints.of(&open.own), children);
-        if let (Some(entries), Some(subtrees)) = (entries, subtrees) {
-            let mut subtrees = subtrees.into_iter();
-            let filled = entries
-                .into_iter()
-                .filter_map(|(name, entry)| Some((name, entry.or_else(|| subtrees.next().map(Entry::Tree))?)));
-            let outcome = outcome(self.work, self.start, open, filled.collect(), record)?;
-            node.outcome.set(outcome).expect("a new node has no outcome");
-        }
-        Ok(node)
+        let own = self.work.prints.of(&open.own);
+        let known = subtrees.iter().all(Option::is_some);
+        let Some(entries) = entries.filter(|_| known) else {
+            return Ok((Node::new(own, items, children, Some(subtrees)), Outcome::Waiting));
+        };
+        let mut dirs = subtrees.into_iter().flatten().map(Entry::Tree);
+        let filled = entries.into_iter().filter_map(|(name, entry)| Some((name, entry.or_else(|| dirs.next())?)));
+        let entries: Vec<_> = filled.collect();
+        let outcome = if open.above.is_none() && self.start.only.is_some() {
+            Outcome::Part(entries)
+        } else {
+            let complete = Complete { path: &open.path, device: open.own.device, entries, record, files: None };
+            Outcome::Tree(complete.seal(self.work)?)
+        };
+        Ok((Node::new(own, items, children, None), outcome))
     }
-}
-
-fn outcome(
-    work: &Work<'_>,
-    start: &Start,
-    open: &Open,
-    entries: Vec<(Name, Entry)>,
-    record: Option<StatRecord>,
-) -> Result<Outcome, IngestError> {
-    if open.above.is_none() && start.only.is_some() {
-        return Ok(Outcome::Part(entries));
-    }
-    let complete = Complete { path: &open.path, device: open.own.device, entries, record, files: None };
-    Ok(Outcome::Tree(complete.seal(work)?))
 }
 
 /// The entry of a file that looks as it did when it was last read.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rayon::Scope;
 
-use super::node::{ItemKind, Node};
+use super::node::{Item, Node};
 use super::scan::Scan;
 use super::trouble::{Trouble, Troubles};
 use super::work::{Start, Work};
@@ -35,14 +35,14 @@ impl<'s> Verifier<'s> {
             if whole && print(dir.stat_self()?) != node.own {
                 self.troubles.note(Trouble::changed(path));
             }
-            for (name, item, child) in node.items() {
-                if let (ItemKind::Dir, Some(child)) = (item.kind, child) {
+            for (Item { name, fingerprint, .. }, child) in node.items() {
+                if let Some(child) = child.map(|at| node.child(at)) {
                     let (dir, path) = (Arc::clone(dir), path.join(&name));
                     scope.spawn(move |scope| self.descend(scope, &dir, &name, child, &path));
                     continue;
                 }
                 match dir.stat(&name) {
-                    Ok(stat) if print(stat) == item.fingerprint => {}
+                    Ok(stat) if print(stat) == fingerprint => {}
                     Ok(_) => self.troubles.note(Trouble::changed(&path.join(&name))),
                     Err(error) => self.troubles.note(Trouble::at(&path.join(&name), error)),
                 }

@@ -1,7 +1,9 @@
 //! What all steps of one commit share, and where its walks start.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use rayon::{Scope, ThreadPool, ThreadPoolBuilder};
 
 use super::clock::Clock;
 use super::leave_out::LeaveOut;
@@ -29,7 +31,7 @@ pub(super) struct Work<'a> {
     pub(super) prints: Fingerprints,
     pub(super) sink: Sink<'a>,
     pub(super) warnings: Warnings,
-    pool: rayon::ThreadPool,
+    pool: &'static ThreadPool,
 }
 
 impl<'a> Work<'a> {
@@ -65,7 +67,7 @@ impl<'a> Work<'a> {
     }
 
     /// Does the steps that `first` begins, and all that they begin, on the commit's threads.
-    pub(super) fn in_parallel<'s>(&self, first: impl FnOnce(&rayon::Scope<'s>) + Send) {
+    pub(super) fn in_parallel<'s>(&self, first: impl FnOnce(&Scope<'s>) + Send) {
         self.pool.scope(first);
     }
 
@@ -81,12 +83,18 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Threads to read staging with. Few, with a queue that takes the newest first: that keeps as many directories open as their paths are
-/// long, and no more.
-pub(super) fn pool() -> Result<rayon::ThreadPool, IngestError> {
+/// The threads that read staging. Few, with a queue that takes the newest first: that keeps as many directories open as their paths are long,
+/// and no more. One set for all commits, because memory that a thread has returned stays with the thread's part of the heap: with new threads
+/// for each commit the process would grow to several times what one commit needs.
+pub(super) fn pool() -> Result<&'static ThreadPool, IngestError> {
+    static POOL: OnceLock<ThreadPool> = OnceLock::new();
+    if let Some(pool) = POOL.get() {
+        return Ok(pool);
+    }
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(MOST_THREADS));
-    let builder = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|at| format!("ingest-{at}"));
-    Ok(builder.build()?)
+    let builder = ThreadPoolBuilder::new().num_threads(threads).thread_name(|at| format!("ingest-{at}"));
+    let built = builder.build()?;
+    Ok(POOL.get_or_init(|| built))
 }
 
 /// Opens the staging directory of a repo.

@@ -85,6 +85,7 @@ impl From<StoreError> for Refusal {
             | StoreError::Read { .. }
             | StoreError::Write { .. }
             | StoreError::Damaged { .. }
+            | StoreError::DamagedBlocks { .. }
             | StoreError::Missing { .. }
             | StoreError::Content(_)
             | StoreError::Output(_)

@@ -53,6 +53,15 @@ pub enum StoreError {
         /// What is wrong with it.
         source: Damage,
     },
+    /// The database's own checksum does not hold somewhere, so that records cannot be walked through; which of them are lost is told by
+    /// reading each.
+    #[error("blocks of the database that hold {family} are damaged; `sceneshift fsck` tells what is lost")]
+    DamagedBlocks {
+        /// Their kind.
+        family: Family,
+        /// What RocksDB said.
+        source: rocksdb::Error,
+    },
     /// A record is not there, and another names it.
     #[error("the record {key} is missing among the {family} of the store; `sceneshift fsck` tells what else is")]
     Missing {
@@ -137,6 +146,15 @@ impl StoreError {
     pub(super) fn reading(family: Family, key: &[u8], source: rocksdb::Error) -> Self {
         if source.kind() == rocksdb::ErrorKind::Corruption {
             Self::damaged(family, key, Damage::Block(source))
+        } else {
+            Self::Read { family, source }
+        }
+    }
+
+    /// A walk through records that RocksDB broke off.
+    pub(super) fn walking(family: Family, source: rocksdb::Error) -> Self {
+        if source.kind() == rocksdb::ErrorKind::Corruption {
+            Self::DamagedBlocks { family, source }
         } else {
             Self::Read { family, source }
         }

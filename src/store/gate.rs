@@ -129,3 +129,67 @@ impl Drop for SweepTurn<'_> {
         self.gate.change(|state| state.gc = Gc::Looking);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Long enough to see somebody go on who should wait; who waits rightly is never hurt by it.
+    const MOMENT: Duration = Duration::from_millis(100);
+
+    fn wait_until_sweeping(gate: &Gate) {
+        while gate.lock().gc != Gc::Sweeping {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_sweep_waits_for_the_commit_under_way_and_the_next_commit_for_the_sweep() {
+        let gate = Gate::default();
+        let (repo, other): (RepoName, RepoName) = ("code".parse().unwrap(), "other".parse().unwrap());
+        let commit = gate.commit(&repo);
+        std::thread::scope(|scope| {
+            let (swept, sweeping) = mpsc::channel();
+            let gate = &gate;
+            scope.spawn(move || {
+                let turn = gate.collect().unwrap();
+                let sweep = turn.sweep().unwrap();
+                swept.send(()).unwrap();
+                drop(sweep);
+            });
+            wait_until_sweeping(gate);
+            let (began, begins) = mpsc::channel();
+            scope.spawn(move || {
+                drop(gate.commit(&other));
+                began.send(()).unwrap();
+            });
+            assert!(sweeping.recv_timeout(MOMENT).is_err(), "it removes under a commit");
+            assert!(begins.try_recv().is_err(), "commits that keep coming would keep the sweep away");
+            drop(commit);
+            sweeping.recv().unwrap();
+            begins.recv().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_hold_waits_for_a_sweep_that_has_begun() {
+        let gate = Gate::default();
+        let turn = gate.collect().unwrap();
+        let sweep = turn.sweep().unwrap();
+        std::thread::scope(|scope| {
+            let (held, holds) = mpsc::channel();
+            let gate = &gate;
+            scope.spawn(move || {
+                gate.hold();
+                held.send(()).unwrap();
+            });
+            assert!(holds.recv_timeout(MOMENT).is_err());
+            drop(sweep);
+            holds.recv().unwrap();
+        });
+        assert!(turn.sweep().is_none(), "the hold is there now");
+    }
+}

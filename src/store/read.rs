@@ -173,8 +173,8 @@ pub trait ReadStore: source::Source {
         Ok((commits, None))
     }
 
-    /// Shows every record of a family, in the order of their keys, with its key; what the database itself cannot read is an error
-    /// that ends the walk.
+    /// Shows every record of a family, in the order of their keys, with its key. Blocks that the database itself finds damaged end the walk
+    /// with [`StoreError::DamagedBlocks`]; records in other blocks can still be read one by one.
     fn each_record(&self, family: Family, visit: &mut Visit<'_>) -> Result<(), StoreError> {
         each(self, family, b"", visit)
     }
@@ -227,7 +227,7 @@ pub(super) fn each<S: source::Source + ?Sized>(
         visit(key, value)?;
         records.next();
     }
-    records.status().map_err(|source| StoreError::Read { family, source })
+    records.status().map_err(|error| StoreError::walking(family, error))
 }
 
 /// An id that stands alone: the value of heads and tags, the key of objects.

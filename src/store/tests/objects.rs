@@ -112,6 +112,33 @@ fn a_record_that_does_not_decode_is_damage_that_names_it() {
 }
 
 #[test]
+fn a_bit_that_flips_on_the_disk_is_damage_of_what_lay_there_and_of_nothing_else() {
+    let mut store = Fixture::new();
+    let (hit, whole) = (noise(1, 100_000), noise(2, 100_000));
+    store.commit_files("code", &[("hit", &hit), ("whole", &whole)]);
+    store.db.flush_cf(Family::Blobs.handle(&store.db)).unwrap();
+    store.opened = None;
+    let flipped = std::fs::read_dir(store.folder.path().join("data/store")).unwrap().any(|file| {
+        let path = file.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let place = bytes.windows(64).position(|window| window == &hit[50_000..50_064]);
+        let is_table = path.extension().is_some_and(|kind| kind == "sst");
+        place.filter(|_| is_table).is_some_and(|place| {
+            bytes[place] ^= 1;
+            std::fs::write(&path, bytes).is_ok()
+        })
+    });
+    assert!(flipped);
+    let closed = Store::open_read_only(&store.folder.path().join("data/store")).unwrap();
+    let error = closed.blob(&BlobId::of(&hit)).unwrap_err();
+    assert!(matches!(&error, StoreError::Damaged { source: Damage::Block(_), .. }), "{error:?}");
+    assert!(error.to_string().contains(&BlobId::of(&hit).to_string()), "{error}");
+    assert_eq!(read_blob(&closed, &BlobId::of(&whole)), Some(whole));
+    let walked = closed.each_record(Family::Blobs, &mut |_, _| Ok(()));
+    assert!(matches!(walked, Err(StoreError::DamagedBlocks { family: Family::Blobs, .. })), "{walked:?}");
+}
+
+#[test]
 fn a_damaged_blob_is_replaced_by_a_good_one_when_it_is_asked_for() {
     let store = Fixture::new();
     let id = BlobId::of(b"good");

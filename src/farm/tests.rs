@@ -1,0 +1,5 @@
+//! What Puppet would see, and what a user would lose: tests of the farm through its public face.
+
+mod changes;
+mod random;
+mod shows;

@@ -1,0 +1,207 @@
+//! One deploy after another: what is built, kept, noticed and removed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::farm::testing::{TestFarm, seen};
+use crate::farm::{BlobKey, Retention};
+use crate::pause::Paused;
+use crate::progress::Progress;
+use crate::values::BlobId;
+
+fn key(content: &[u8]) -> BlobKey {
+    BlobKey { id: BlobId::of(content), executable: false }
+}
+
+fn edit_in_place(path: &Path, content: &str) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(path, content).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o444)).unwrap();
+}
+
+fn count(dir: &Path) -> usize {
+    fs::read_dir(dir).unwrap().count()
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_change_builds_only_the_module_and_the_environment_it_is_in() {
+    let farm = TestFarm::new();
+    for module in ["a", "b", "c"] {
+        farm.write(&format!("environments/production/modules/{module}/init.pp"), module);
+        farm.write(&format!("environments/dev/modules/{module}/init.pp"), module);
+    }
+    farm.deploy();
+    farm.write("environments/dev/modules/b/init.pp", "changed");
+    let repo = TestFarm::repo();
+    let commit = farm.commit(&repo, &farm.staging());
+    assert_eq!(farm.plan(&repo, commit).missing.len(), 2, "the module and its environment");
+    assert_eq!(farm.farm().missing_blobs(&farm.plan(&repo, commit)).unwrap().len(), 1);
+    farm.deploy();
+    assert_eq!(seen(&farm.current()), seen(&farm.staging()));
+}
+
+#[test]
+fn an_edit_in_place_is_noticed_before_the_file_is_linked_again() {
+    let farm = TestFarm::new();
+    farm.write("environments/production/manifests/site.pp", "node default {}");
+    farm.deploy();
+    assert!(farm.farm().blob_is_good(key(b"node default {}")).unwrap());
+    edit_in_place(&farm.current().join("environments/production/manifests/site.pp"), "node default ()");
+    assert!(!farm.farm().blob_is_good(key(b"node default {}")).unwrap());
+    farm.write("environments/new/site.pp", "node default {}");
+    let repo = TestFarm::repo();
+    let commit = farm.commit(&repo, &farm.staging());
+    let missing = farm.farm().missing_blobs(&farm.plan(&repo, commit)).unwrap();
+    assert!(missing[&BlobId::of(b"node default {}")].damaged);
+}
+
+#[test]
+fn a_refetched_file_is_right_everywhere_once_its_holders_are_rebuilt() {
+    let farm = TestFarm::new();
+    farm.write("environments/production/modules/a/init.pp", "right");
+    farm.write("environments/dev/modules/b/init.pp", "right");
+    farm.write("root.pp", "right");
+    farm.deploy();
+    edit_in_place(&farm.current().join("root.pp"), "wrong");
+    let mut writer = farm.farm().blob_writer().unwrap();
+    writer.write(b"right").unwrap();
+    writer.finish(BlobId::of(b"right"), &[false].into()).unwrap();
+    farm.farm().settle().unwrap();
+    farm.farm().rebuild_holders(&[BlobId::of(b"right")].into()).unwrap();
+    assert_eq!(seen(&farm.current()), seen(&farm.staging()));
+}
+
+#[test]
+fn what_is_not_vouched_for_is_gone_after_a_start() {
+    let mut farm = TestFarm::new();
+    farm.write("environments/production/modules/a/init.pp", "a");
+    let kept = farm.deploy();
+    let data = farm.data_dir();
+    let stray = key(b"stray");
+    let places = [
+        data.join("blobs").join(stray.dir_name()).join(stray.file_name()),
+        data.join("blobs").join("zz"),
+        data.join("trees").join(format!("{}-0123456789abcdef", "ab".repeat(32))),
+        data.join("trees/readme"),
+        data.join(format!("repos/puppet-code/generations/{}", "cd".repeat(32))),
+    ];
+    fs::create_dir_all(places[0].parent().unwrap()).unwrap();
+    fs::write(&places[0], "stray").unwrap();
+    fs::write(&places[1], "stray").unwrap();
+    fs::create_dir_all(places[2].join("sub")).unwrap();
+    fs::write(&places[3], "stray").unwrap();
+    fs::create_dir_all(places[4].join("root")).unwrap();
+    farm.reopen();
+    for place in &places {
+        assert!(!place.exists(), "{}", place.display());
+    }
+    assert_eq!(farm.farm().current(&TestFarm::repo()).unwrap(), Some(kept));
+    assert_eq!(seen(&farm.current()), seen(&farm.staging()));
+}
+
+#[test]
+fn a_data_directory_that_was_moved_shows_the_same() {
+    let mut farm = TestFarm::new();
+    farm.write("environments/production/modules/a/init.pp", "a");
+    farm.symlink("environments/linked", "production");
+    farm.deploy();
+    farm.close();
+    let moved = farm.folder().join("moved");
+    fs::rename(farm.data_dir(), &moved).unwrap();
+    let opened = crate::farm::Farm::open(&moved, crate::farm::FarmSettings::default()).unwrap();
+    assert_eq!(seen(&moved.join("repos/puppet-code/current")), seen(&farm.staging()));
+    drop(opened);
+}
+
+#[test]
+fn pruning_keeps_the_current_and_the_pinned_generation_and_removes_what_only_others_need() {
+    let mut farm = TestFarm::new();
+    let repo = TestFarm::repo();
+    let mut commits = Vec::new();
+    for version in ["one", "two", "three", "four"] {
+        farm.write("environments/production/modules/a/init.pp", version);
+        farm.write("environments/production/modules/same/init.pp", "the same in all");
+        commits.push(farm.deploy());
+    }
+    farm.farm().update_state(&repo, |state| state.pinned = Some(commits[0])).unwrap();
+    // Back to the second, so that the current one is not the newest.
+    farm.farm().prepare_swap(&repo, &commits[1]).unwrap().make(&Paused::nothing()).unwrap();
+    let retention = Retention { keep: 1, age: Duration::ZERO };
+    std::thread::sleep(Duration::from_millis(3));
+    let pruned = farm.farm().prune(&BTreeMap::from([(repo.clone(), retention)]), &Progress::default()).unwrap();
+    let generations = farm.data_dir().join("repos/puppet-code/generations");
+    // The fourth was deployed last, which `keep` counts; the third is what remains to be removed.
+    let mut kept = vec![commits[0].to_string(), commits[1].to_string(), commits[3].to_string()];
+    kept.sort();
+    assert_eq!(names(&generations), kept);
+    assert_eq!((pruned.generations, pruned.trees, pruned.blobs), (1, 2, 1));
+    assert!(!farm.farm().blob_is_good(key(b"three")).unwrap());
+    for content in [&b"one"[..], b"two", b"four", b"the same in all"] {
+        assert!(farm.farm().blob_is_good(key(content)).unwrap());
+    }
+    assert_eq!(fs::read(farm.current().join("environments/production/modules/a/init.pp")).unwrap(), b"two");
+    assert_eq!(count(&farm.data_dir().join("trees")), 3 * 2 + 1, "an environment and a module each, and the same one");
+    farm.reopen();
+    assert_eq!(fs::read(farm.current().join("environments/production/modules/a/init.pp")).unwrap(), b"two");
+}
+
+#[test]
+fn a_swap_is_taken_back_to_what_was_before_or_to_nothing() {
+    let farm = TestFarm::new();
+    let repo = TestFarm::repo();
+    farm.write("a", "1");
+    let first = farm.commit(&repo, &farm.staging());
+    farm.build(&repo, first);
+    let swap = farm.farm().prepare_swap(&repo, &first).unwrap();
+    swap.make(&Paused::nothing()).unwrap();
+    swap.take_back(&Paused::nothing()).unwrap();
+    assert!(fs::symlink_metadata(farm.current()).is_err(), "nothing was current before the first deploy");
+    assert_eq!(farm.deploy(), farm.farm().current(&repo).unwrap().unwrap());
+    let first = farm.farm().current(&repo).unwrap();
+    farm.write("a", "2");
+    let second = farm.commit(&repo, &farm.staging());
+    farm.build(&repo, second);
+    let swap = farm.farm().prepare_swap(&repo, &second).unwrap();
+    assert_eq!(swap.before(), first);
+    swap.make(&Paused::nothing()).unwrap();
+    assert_eq!(fs::read(farm.current().join("a")).unwrap(), b"2");
+    swap.take_back(&Paused::nothing()).unwrap();
+    assert_eq!(fs::read(farm.current().join("a")).unwrap(), b"1");
+}
+
+#[test]
+fn a_flush_that_is_owed_stays_owed_over_a_start_and_a_second_one() {
+    use crate::pause::Scope;
+    let mut farm = TestFarm::new();
+    let repo = TestFarm::repo();
+    assert_eq!(farm.farm().owed_flush(&repo).unwrap(), None);
+    farm.farm().owe_flush(&repo, Scope::Environments(vec!["a".into()])).unwrap();
+    farm.reopen();
+    farm.farm().owe_flush(&repo, Scope::Environments(vec!["b".into()])).unwrap();
+    let owed = farm.farm().owed_flush(&repo).unwrap();
+    assert_eq!(owed, Some(Scope::Environments(vec!["a".into(), "b".into()])));
+    fs::write(farm.data_dir().join("repos/puppet-code/flush-pending"), "{").unwrap();
+    assert_eq!(farm.farm().owed_flush(&repo).unwrap(), Some(Scope::Everything), "a torn note counts as everything");
+    farm.farm().flushed(&repo).unwrap();
+    assert_eq!(farm.farm().owed_flush(&repo).unwrap(), None);
+}
+
+#[test]
+fn bytes_that_are_not_those_of_the_id_never_become_a_blob() {
+    let farm = TestFarm::new();
+    let mut writer = farm.farm().blob_writer().unwrap();
+    writer.write(b"evil").unwrap();
+    assert!(writer.finish(BlobId::of(b"good"), &[false].into()).is_err());
+    assert!(!farm.farm().blob_is_good(key(b"good")).unwrap());
+    assert_eq!(count(&farm.data_dir().join("tmp")), 0);
+}
