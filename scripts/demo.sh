@@ -4,13 +4,13 @@
 #   scripts/demo.sh PROGRAM        (make demo builds the program and calls this)
 #
 # Every wait is bounded. Whatever happens, what was started is stopped, by its process id, and the folder removed.
-# KEEP=1 keeps the folder.
+# KEEP=1 keeps the folder. MODULES names a folder of Puppet modules other than Debian's.
 set -euo pipefail
 
 program=$(readlink -f "${1:?usage: scripts/demo.sh PROGRAM}")
 cd "$(dirname "$0")/.."
 work=$(mktemp -d "${TMPDIR:-/tmp}/sceneshift-demo.XXXXXX")
-modules=/usr/share/puppet/modules.available
+modules=${MODULES:-/usr/share/puppet/modules.available}
 pids=()
 begun=$(date +%s%N)
 
@@ -78,7 +78,7 @@ await() { # SECONDS WHAT COMMAND...
 }
 
 # One field of a JSON document that has a field a line, as ours have: the first of that name.
-field() { sed -n "s/^ *\"$1\": *\"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}\$/\1/p" | head -n 1; }
+field() { sed -n "s/^ *\"$1\": *\"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}\$/\1/p" | sed -n 1p; }
 human() { awk -v n="$1" 'BEGIN { split("B KiB MiB GiB", u); i = 1; while (n >= 1024 && i < 4) { n /= 1024; i++ } printf(i == 1 ? "%d %s" : "%.1f %s", n, u[i]) }'; }
 client_dir() { echo "$work/compile$1"; }
 reported() { [ "$("$program" clients --json | grep -c '"name": "compile')" -ge 2 ]; }
@@ -163,9 +163,9 @@ commit_and_deploy "the first commit"
 current=$(client_dir 1)/repos/puppet-code/current
 links=$(find -L "$current" -type f -links +1 | wc -l)
 inodes=$(find -L "$current" -type f -printf '%i\n' | sort -u | wc -l)
-more "compile1 shows $links files that are hard links, to $inodes distinct inodes; $(du -sh "$(client_dir 1)" | cut -f1) on disk"
+more "compile1 shows $links files that are hard links, to $inodes distinct inodes; blobs and trees take $(cd "$(client_dir 1)" && du -shc blobs trees | tail -n 1 | cut -f1) on disk"
 
-victim=$(cd "$work/staging" && find environments/production -name '*.pp' -size +0 | sort | head -n 1)
+victim=$(cd "$work/staging" && find environments/production/modules -name '*.pp' -size +0 | sort | sed -n 1p)
 echo "# edited by the demo" >>"$work/staging/$victim"
 say "edited one file, $victim"
 commit_and_deploy "one file changed"

@@ -18,7 +18,11 @@ setup_want() { # PACKAGE CONDITION...: the package, unless the condition holds
 }
 setup_has() { command -v "$1"; }
 setup_has_libclang() {
-    [ -n "${LIBCLANG_PATH:-}" ] || ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* /usr/lib64/libclang*.so* 2>/dev/null | grep -q .
+    [ -z "${LIBCLANG_PATH:-}" ] || return 0
+    for setup_file in /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* /usr/lib64/libclang*.so*; do
+        [ ! -e "$setup_file" ] || return 0
+    done
+    return 1
 }
 
 case " $need " in *" build "*)
@@ -57,4 +61,4 @@ if command -v ccache >/dev/null 2>&1; then
 fi
 command -v cargo >/dev/null 2>&1 || [ ! -f "${CARGO_HOME:-${HOME:-/root}/.cargo}/env" ] || . "${CARGO_HOME:-${HOME:-/root}/.cargo}/env"
 command -v cargo >/dev/null 2>&1 || { echo "setup: cargo is missing; install Rust 1.91 or newer (https://rustup.rs)" >&2; exit 1; }
-unset setup_missing setup_package
+unset setup_missing setup_package setup_file

@@ -12,8 +12,8 @@
 //! control.rs       the control socket: fsck, status health.rs    liveness and readiness
 //! ```
 //!
-//! Invariants: every error is a problem document; nothing blocks a thread of the runtime, blocking work goes through
-//! [`state::Primary::blocking`] or a job of its own; what a request began (a commit, GC) is finished also where the caller hangs up;
+//! Invariants: every error is a problem document; nothing blocks a thread of the runtime, blocking work is a job on a
+//! thread of its own; what a request began (a commit, GC) is finished also where the caller hangs up;
 //! when [`serve`] returns, the store is closed.
 //!
 //! Deliberately absent: TLS and access control (this version answers on loopback, or in the open where the operator says so).

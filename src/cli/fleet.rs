@@ -38,6 +38,9 @@ fn fleet_lines(fleet: &Fleet) -> String {
 }
 
 fn seen(member: &FleetMember) -> String {
+    if member.seen_seconds_ago == 0 {
+        return "just now".to_owned();
+    }
     let span = output::span(i64::try_from(member.seen_seconds_ago).unwrap_or(i64::MAX));
     let silent = if member.seen_seconds_ago > SEEN_LATELY_SECONDS { ", silent" } else { "" };
     format!("{span} ago{silent}")

@@ -42,8 +42,9 @@ pub(super) async fn rollback(args: &RollbackArgs) -> Result<(), CliError> {
         Some(text) => PinTo::Commit(resolve(args, text, &repo, &found).await?),
     };
     let request = PinRequest { repo: repo.clone(), to };
-    let done = with_progress(&daemon, daemon.pin(&request)).await?;
-    conclude(&narrow(done, Some(&repo))?, args.at.server.json)
+    let done = narrow(with_progress(&daemon, daemon.pin(&request)).await?, Some(&repo))?;
+    // Whether it worked is told by the answer itself: that the primary is away, say, is shown, but fails no rollback.
+    output::answer(args.at.server.json, &done, || report(&done, Timestamp::now()))
 }
 
 /// Prints how it went. A deploy that failed fails the command.

@@ -123,9 +123,11 @@ pub(super) fn size(bytes: u64) -> String {
     format!("{scaled:.1} {}", UNITS[unit])
 }
 
-/// A span as people say it: "1.2 ms", "0.41 s", "12 s", "3 min 5 s".
+/// A span as people say it: "250 µs", "1.2 ms", "0.41 s", "12 s", "3 min 5 s".
 pub(super) fn seconds(seconds: f64) -> String {
-    if seconds < 0.1 {
+    if seconds < 0.001 {
+        format!("{:.0} µs", seconds * 1_000_000.0)
+    } else if seconds < 0.1 {
         format!("{:.1} ms", seconds * 1000.0)
     } else if seconds < 10.0 {
         format!("{seconds:.2} s")
@@ -230,7 +232,10 @@ mod tests {
             [0, 1, 59, 60, 7199, 86_400].map(span).join(", "),
             "0 seconds, 1 second, 59 seconds, 1 minute, 1 hour, 1 day"
         );
-        assert_eq!([0.0014, 0.41, 12.3, 185.0].map(seconds).join(", "), "1.4 ms, 0.41 s, 12 s, 3 min 5 s");
+        assert_eq!(
+            [0.00025, 0.0014, 0.41, 12.3, 185.0].map(seconds).join(", "),
+            "250 µs, 1.4 ms, 0.41 s, 12 s, 3 min 5 s"
+        );
     }
 
     #[test]

@@ -141,6 +141,6 @@ impl RemoteError {
 fn is_it_running(place: &Place) -> &'static str {
     match place {
         Place::Primary(_) => "is `sceneshift serve` running there, and is this the address that it listens on?",
-        Place::Socket(_) => "is the daemon running, and may you use its socket (its own user and root may)?",
+        Place::Socket(_) => "is the daemon running, and are you root or the user that it runs as?",
     }
 }

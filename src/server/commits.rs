@@ -169,9 +169,14 @@ pub(super) fn info(primary: &Primary, repo: &RepoState, text: &str) -> Result<Co
     Ok(CommitInfo::of(id, &commit, tags))
 }
 
-/// `GET /v1/repos/{repo}/progress`: how far the commit under way is.
-pub(super) async fn progress(Repo(repo): Repo, _: Query<Nothing>) -> axum::Json<Snapshot> {
-    axum::Json(repo.progress.snapshot())
+/// `GET /v1/repos/{repo}/progress`: how far the commit under way is; where there is none, how far GC is.
+pub(super) async fn progress(
+    State(primary): State<Shared>,
+    Repo(repo): Repo,
+    _: Query<Nothing>,
+) -> axum::Json<Snapshot> {
+    let commit = repo.progress.snapshot();
+    axum::Json(if commit.phase == Phase::Idle { primary.gc_progress.snapshot() } else { commit })
 }
 
 fn tags_by_commit(primary: &Primary, repo: &RepoState) -> Result<BTreeMap<CommitId, Vec<String>>, StoreError> {

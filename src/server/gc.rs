@@ -8,7 +8,8 @@ use axum::extract::State;
 use super::extract::{Nothing, Query, Repo};
 use super::problem::Refusal;
 use super::state::{Primary, Shared, lock};
-use crate::store::{GcPlan, GcReport, Retention};
+use crate::progress::Phase;
+use crate::store::{GcPlan, GcReport, Retention, StoreError};
 use crate::wire::api::GcAnswer;
 
 /// Of the other repos everything is kept: each is collected by its own call.
@@ -25,7 +26,11 @@ pub(super) async fn collect(
             repos: BTreeMap::from([(repo.name().clone(), Retention { keep_commits: repo.keep_commits, keep_since })]),
             pinned: primary.clients.commits_in_use().into_iter().collect(),
         };
-        let GcReport { commits, trees, blobs, bytes, kept_commits } = primary.store.gc(&plan, &primary.gc_progress)?;
+        let collected = primary.store.gc(&plan, &primary.gc_progress);
+        if !matches!(collected, Err(StoreError::Held)) {
+            primary.gc_progress.begin(Phase::Idle, 0, 0);
+        }
+        let GcReport { commits, trees, blobs, bytes, kept_commits } = collected?;
         // Whether these trees are an environment's still is to be looked up anew.
         lock(&repo.environment_trees).clear();
         let seconds = begun.elapsed().as_secs_f64();

@@ -6,7 +6,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{IntoMakeService, get, post, put};
 use std::sync::Arc;
 use tower_http::trace::{DefaultOnFailure, TraceLayer};
 use tracing::Level;
@@ -22,7 +22,7 @@ const BODY: usize = 1 << 20;
 const OBJECTS_BODY: usize = 16 << 20;
 
 /// The routes that other machines reach.
-pub(super) fn public(primary: &Shared) -> Router {
+pub(super) fn public(primary: &Shared) -> IntoMakeService<Router> {
     let objects = post(fetch::objects).layer(DefaultBodyLimit::max(OBJECTS_BODY));
     let routes = Router::new()
         .route("/v1/repos", get(commits::repos))
@@ -54,11 +54,13 @@ pub(super) fn public(primary: &Shared) -> Router {
 }
 
 /// The routes of the control socket.
-pub(super) fn private(primary: &Shared) -> Router {
+pub(super) fn private(primary: &Shared) -> IntoMakeService<Router> {
     with_everything(control::routes(), primary)
 }
 
-fn with_everything(routes: Router<Shared>, primary: &Shared) -> Router {
+/// The routes with what holds for all. Made a service once: a bare `Router` is copied, handler by handler, for every connection, and a
+/// connection that waits in a long poll keeps its copy.
+fn with_everything(routes: Router<Shared>, primary: &Shared) -> IntoMakeService<Router> {
     routes
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
@@ -67,6 +69,7 @@ fn with_everything(routes: Router<Shared>, primary: &Shared) -> Router {
         .layer(from_fn_with_state(Arc::clone(primary), metrics::count_request))
         .layer(TraceLayer::new_for_http().on_failure(DefaultOnFailure::new().level(Level::DEBUG)))
         .with_state(Arc::clone(primary))
+        .into_make_service()
 }
 
 async fn no_route(uri: Uri) -> Refusal {

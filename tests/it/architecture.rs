@@ -25,6 +25,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // What goes over the wire, and the calls.
     ("wire", &["values", "codec", "progress"]),
     ("remote", &["values", "codec", "progress", "wire"]),
+    // What the primary's server and the client's small one have in common.
+    ("http", &["values", "wire", "disk", "datadir"]),
     // The primary.
     ("ingest", &["values", "codec", "progress", "disk", "store", "wire"]),
     ("server", &["values", "codec", "progress", "config", "findings", "disk", "datadir", "store", "wire", "ingest"]),
@@ -34,8 +36,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "client",
         &[
-            "values", "codec", "progress", "config", "findings", "disk", "datadir", "farm", "wire", "remote", "pause",
-            "puppet",
+            "values", "codec", "progress", "config", "findings", "disk", "datadir", "farm", "wire", "http", "remote",
+            "pause", "puppet",
         ],
     ),
     // Checks: it only finds, repairing is the server's and the client's.
@@ -44,8 +46,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "values", "codec", "progress", "config", "findings", "disk", "datadir", "store", "farm", "wire", "remote",
-            "ingest", "server", "pause", "puppet", "client", "fsck",
+            "values", "codec", "progress", "config", "findings", "disk", "datadir", "store", "farm", "wire", "http",
+            "remote", "ingest", "server", "pause", "puppet", "client", "fsck",
         ],
     ),
 ];
@@ -53,15 +55,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
 /// Crates that only some modules may use: what each of them is may then be replaced in one place.
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("rocksdb", &["store", "farm"]),
-    ("axum", &["server", "client"]),
-    ("tower_http", &["server", "client"]),
-    ("prometheus_client", &["server", "client"]),
+    ("axum", &["http", "server", "client"]),
+    ("tower_http", &["http", "server", "client"]),
+    ("prometheus_client", &["http", "server", "client"]),
     ("reqwest", &["remote", "puppet"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("tracing_subscriber", &["cli"]),
-    ("tokio", &["server", "client", "remote", "puppet", "cli", "main"]),
-    ("tokio_util", &["server", "client", "remote", "puppet", "cli"]),
+    ("tokio", &["http", "server", "client", "remote", "puppet", "cli", "main"]),
+    ("tokio_util", &["http", "server", "client", "remote", "puppet", "cli"]),
     ("bincode", &["codec"]),
     ("fastcdc", &["store"]),
     ("ignore", &["ingest"]),

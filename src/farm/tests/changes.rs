@@ -172,8 +172,8 @@ fn a_swap_is_taken_back_to_what_was_before_or_to_nothing() {
     let second = farm.commit(&repo, &farm.staging());
     farm.build(&repo, second);
     let swap = farm.farm().prepare_swap(&repo, &second).unwrap();
-    swap.make(&Paused::nothing()).unwrap();
     assert_eq!(swap.before(), first);
+    swap.make(&Paused::nothing()).unwrap();
     assert_eq!(fs::read(farm.current().join("a")).unwrap(), b"2");
     swap.take_back(&Paused::nothing()).unwrap();
     assert_eq!(fs::read(farm.current().join("a")).unwrap(), b"1");

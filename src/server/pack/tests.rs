@@ -21,6 +21,13 @@ struct Received {
     chunks_left_out: usize,
 }
 
+/// A large blob whose pieces are coming.
+struct Open {
+    id: BlobId,
+    chunks: Vec<BlobId>,
+    sent: Vec<bool>,
+}
+
 /// A receiver that holds the objects of `have`.
 struct Receiver<'a> {
     estate: &'a Estate,
@@ -64,7 +71,7 @@ impl<'a> Receiver<'a> {
         let mut frames = StreamReader::new(stream).unwrap();
         let mut expected_trees = BTreeSet::new();
         let mut expected_blobs = HashSet::new();
-        let mut open: Option<(BlobId, Vec<BlobId>, Vec<bool>, Vec<u8>)> = None;
+        let mut open: Option<Open> = None;
         while let Some(frame) = frames.next_frame().unwrap() {
             received.frames.push(frame.clone());
             match frame {
@@ -92,21 +99,20 @@ impl<'a> Receiver<'a> {
                 Frame::Chunked { id, chunks, sent } => {
                     assert!(expected_blobs.remove(&id));
                     received.chunks_left_out += sent.iter().filter(|sent| !**sent).count();
-                    open = Some((id, chunks.chunks().iter().map(|chunk| chunk.id).collect(), sent, Vec::new()));
+                    open = Some(Open { id, chunks: chunks.chunks().iter().map(|chunk| chunk.id).collect(), sent });
                 }
                 Frame::Chunk(content) => {
                     received.chunks_sent += 1;
-                    let (_, ids, sent, bytes) = open.as_mut().expect("a chunk follows its list");
+                    let Open { chunks, sent, .. } = open.as_mut().expect("a chunk follows its list");
                     let at = sent.iter().position(|sent| *sent).expect("a chunk that was announced");
                     sent[at] = false;
-                    assert_eq!(BlobId::of(&content), ids[at]);
-                    bytes.extend_from_slice(&content);
-                    self.chunks.insert(ids[at], content);
+                    assert_eq!(BlobId::of(&content), chunks[at]);
+                    self.chunks.insert(chunks[at], content);
                 }
                 Frame::End(_) | Frame::Failed(_) => unreachable!("the reader keeps these"),
             }
-            if let Some((id, ids, _, _)) = open.as_ref().filter(|(_, _, sent, _)| !sent.contains(&true)) {
-                let whole: Vec<u8> = ids.iter().flat_map(|chunk| self.chunks[chunk].clone()).collect();
+            if let Some(Open { id, chunks, .. }) = open.as_ref().filter(|open| !open.sent.contains(&true)) {
+                let whole: Vec<u8> = chunks.iter().flat_map(|chunk| self.chunks[chunk].clone()).collect();
                 assert_eq!(BlobId::of(&whole), *id);
                 self.blobs.insert(*id);
                 open = None;
@@ -136,7 +142,7 @@ impl<'a> Receiver<'a> {
             match entry {
                 Entry::Tree(subtree) => self.check_whole(subtree.id),
                 Entry::File { id, .. } => {
-                    assert!(self.blobs.contains(id), "the content of {name} is neither held nor sent")
+                    assert!(self.blobs.contains(id), "the content of {name} is neither held nor sent");
                 }
                 Entry::Symlink(_) => {}
             }

@@ -78,7 +78,7 @@ async fn what_is_wrong_with_a_request_is_named_in_a_problem_document() {
         let response = primary.send(method, path, body).await;
         let media_type = response.headers().get("content-type").map(|value| value.to_str().unwrap().to_owned());
         let (found, problem) = super::answer(response).await;
-        let what = format!("{method} {path} {:.40}: {problem}", body);
+        let what = format!("{method} {path} {body:.40}: {problem}");
         assert_eq!(found, *status, "{what}");
         assert_eq!(media_type.as_deref(), Some("application/problem+json"), "{what}");
         assert_eq!((&problem["status"], &problem["type"]), (&json!(status), &json!("about:blank")), "{what}");

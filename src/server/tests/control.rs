@@ -65,7 +65,8 @@ async fn a_stop_ends_a_hold() {
     let primary = Running::start().await;
     primary.commit_site("1").await;
     let (mut response, hold) = primary.fsck().await;
-    primary.stop().await;
+    assert!(hold.checkpoint.exists());
+    let _folder = primary.stop().await;
     while response.chunk().await.unwrap().is_some() {}
     assert!(!hold.checkpoint.exists());
 }

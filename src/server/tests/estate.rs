@@ -40,7 +40,7 @@ impl Estate {
 /// Makes these files the head of a repo.
 pub(in crate::server) fn commit(store: &Store, repo: &RepoName, files: &Files) -> (CommitId, Commit) {
     let guard = store.begin_commit(repo);
-    let files: Vec<(Vec<&str>, &[u8])> =
+    let files: Vec<Placed<'_>> =
         files.iter().map(|(path, content)| (path.split('/').collect(), content.as_slice())).collect();
     let root = write(&guard, &files);
     let parent = store.head(repo).unwrap();
@@ -58,8 +58,11 @@ pub(in crate::server) fn commit(store: &Store, repo: &RepoName, files: &Files) -
     (guard.publish(&commit, []).unwrap(), commit)
 }
 
-fn write(guard: &CommitGuard<'_>, files: &[(Vec<&str>, &[u8])]) -> Subtree {
-    let mut below: BTreeMap<&str, Vec<(Vec<&str>, &[u8])>> = BTreeMap::new();
+/// The parts of a path, and a content.
+type Placed<'a> = (Vec<&'a str>, &'a [u8]);
+
+fn write(guard: &CommitGuard<'_>, files: &[Placed<'_>]) -> Subtree {
+    let mut below: BTreeMap<&str, Vec<Placed<'_>>> = BTreeMap::new();
     let mut entries = Vec::new();
     for (path, content) in files {
         let name = Name::new(path[0].as_bytes()).unwrap();

@@ -39,7 +39,7 @@ async fn a_name_that_is_not_utf8_can_be_asked_for() {
 #[tokio::test]
 async fn a_large_file_is_streamed_whole() {
     let primary = Running::start().await;
-    let content: Vec<u8> = (0..5_000_000u32).flat_map(|number| number.to_le_bytes()).take(5_000_001).collect();
+    let content: Vec<u8> = (0..5_000_000u32).flat_map(u32::to_le_bytes).take(5_000_001).collect();
     primary.stage("large", &content);
     primary.commit().await;
     let response = primary.send("GET", &format!("{FILES}/large"), "").await;

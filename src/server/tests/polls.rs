@@ -88,3 +88,21 @@ impl Running {
         panic!("there never were {wanted} polls waiting");
     }
 }
+
+#[tokio::test]
+async fn many_polls_wait_together_and_all_wake() {
+    let primary = Running::start().await;
+    let old = primary.commit_site("1").await;
+    let url = format!("{}/v1/repos/puppet-code/head?known={old}&wait=60", primary.url);
+    let poll = |_| {
+        let (http, url) = (primary.http.clone(), url.clone());
+        tokio::spawn(async move { super::answer(http.get(url).send().await.unwrap()).await })
+    };
+    let polls: Vec<_> = (0..200).map(poll).collect();
+    primary.wait_for_polls(200).await;
+    let new = primary.commit_site("2").await;
+    for poll in polls {
+        let (status, head) = poll.await.unwrap();
+        assert_eq!((status, head["commit"].as_str()), (200, Some(new.as_str())));
+    }
+}

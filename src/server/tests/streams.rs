@@ -36,22 +36,35 @@ async fn a_fetch_sends_what_is_missing_in_one_stream() {
     assert!(metrics.as_str().unwrap().contains("sceneshift_fetches_total 3\n"));
 }
 
+/// Bytes that do not compress, so that a stream of them is larger than what may wait between the store and the receiver.
+fn noise(seed: u32, bytes: usize) -> Vec<u8> {
+    let mut state = seed;
+    let next = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    std::iter::repeat_with(next).take(bytes).collect()
+}
+
+#[tokio::test]
+async fn a_fetch_under_way_is_finished_before_a_stop() {
+    let primary = Running::start().await;
+    for at in 0..32 {
+        primary.stage(&format!("environments/production/files/{at}"), noise(at, 1_000_000));
+    }
+    let id = primary.commit().await;
+    let response = primary.send("POST", "/v1/repos/puppet-code/fetch", &json!({"want": id}).to_string()).await;
+    let (_folder, all) = tokio::join!(primary.stop(), frames(response));
+    assert_eq!(all.iter().filter(|frame| matches!(frame, Frame::Blob(_))).count(), 32);
+}
+
 #[tokio::test]
 async fn a_large_estate_is_fetched_whole_through_a_bounded_channel() {
     let primary = Running::start().await;
-    // Noise, so that the stream is many times larger than what may wait between the store and the connection.
-    let mut state = 1u32;
-    let mut noise = |bytes: usize| -> Vec<u8> {
-        let mut next = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 24) as u8
-        };
-        (0..bytes).map(|_| next()).collect()
-    };
     for at in 0..40 {
-        primary.stage(&format!("environments/production/files/{at}"), noise(200_000));
+        primary.stage(&format!("environments/production/files/{at}"), noise(at, 200_000));
     }
-    primary.stage("large", noise(4_000_000));
+    primary.stage("large", noise(40, 4_000_000));
     let id = primary.commit().await;
     let request = json!({"want": id}).to_string();
     let all = frames(primary.send("POST", "/v1/repos/puppet-code/fetch", &request).await).await;
