@@ -9,7 +9,7 @@
 //! node.rs       what a walk remembers
 //! seal.rs       a directory's tree; sink.rs takes it to the store
 //! scope.rs      commits of some environments only
-//! changes.rs    what a commit changes; publish.rs makes it
+//! publish.rs    the commit itself; forget.rs, what it leaves behind in the stat cache
 //! message.rs    a message from what r10k deployed; warnings.rs
 //! clock.rs      which time stamps can be trusted
 //! rollback.rs   an old tree as a new commit; repair.rs, damaged blobs from staging
@@ -25,9 +25,9 @@
 //! Deliberately absent: when to commit (whoever deploys into staging knows that), and any write to staging.
 
 mod attempt;
-mod changes;
 mod clock;
 mod error;
+mod forget;
 mod leave_out;
 mod look;
 mod message;
@@ -102,7 +102,8 @@ fn commit_by(
     let head = Head::of(store, &repo.name)?;
     check_expected(request, head.as_ref())?;
     let scope = match &head {
-        Some(Head { commit, .. }) if !request.environments.is_empty() => {
+        // No name, in however many texts, means everything.
+        Some(Head { commit, .. }) if !wanted.is_empty() => {
             Scope::Environments(Environments::new(store, wanted, &repo.environments_dir, commit)?)
         }
         _ => Scope::Whole,
@@ -148,12 +149,10 @@ fn commit_scope(
     work.progress.begin(Phase::Writing, 0, 0);
     work.sink.write_trees()?;
     let changed = changed_environments(work, head.as_ref(), &found.root, request.allow_empty)?;
-    let changes = match &head {
-        Some(head) => changes::between(work.store, &head.commit.root.id, &found.root.id)?,
-        None => changes::from_nothing(found.root.totals),
-    };
-    for gone in changes.gone {
-        work.sink.record(gone, None)?;
+    let before = head.as_ref().map(|head| head.commit.root.id);
+    let changes = publish::count(work.store, before, found.root.id)?;
+    if let Some(before) = before {
+        forget::forget_gone(work, &before, &found.root.id)?;
     }
     let message = match &request.message {
         Some(message) => message.clone(),
@@ -164,7 +163,7 @@ fn commit_scope(
     let commit = next_commit(&repo.name, head.as_ref(), environments_dir, found.root, author, message)?;
     work.check_cancelled()?;
     let id = work.guard.publish(&commit, work.sink.rest()?)?;
-    Ok(Committed { head: Head { id, commit }, created: true, changes: changes.counts })
+    Ok(Committed { head: Head { id, commit }, created: true, changes })
 }
 
 fn check_expected(request: &CommitRequest, head: Option<&Head>) -> Result<(), IngestError> {

@@ -238,3 +238,6 @@ impl Receiver<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

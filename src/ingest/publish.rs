@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use super::{IngestError, clock};
-use crate::store::{ReadStore, Store};
-use crate::values::{Author, Commit, CommitError, CommitId, MAX_MESSAGE, RepoName, Subtree, TreePath};
+use crate::store::{ChangeCounts, ReadStore, Store, StoreError, count_changes};
+use crate::values::{Author, Commit, CommitError, CommitId, MAX_MESSAGE, RepoName, Subtree, TreeId, TreePath};
 use crate::wire::api::{Changes, CommitAnswer};
 
 /// The newest commit of a repo.
@@ -54,6 +54,12 @@ pub(super) fn next_commit(
     };
     commit.check()?;
     Ok(commit)
+}
+
+/// What differs between the head's root and a new one.
+pub(super) fn count(store: &Store, from: Option<TreeId>, to: TreeId) -> Result<Changes, StoreError> {
+    let ChangeCounts { added, modified, removed } = count_changes(store, from, to)?;
+    Ok(Changes { added, modified, removed })
 }
 
 /// How a commit is answered: with `head`, which it created or found.

@@ -153,23 +153,28 @@ mod tests {
         let commit = gate.commit(&repo);
         std::thread::scope(|scope| {
             let (swept, sweeping) = mpsc::channel();
+            let (finish, finishing) = mpsc::channel::<()>();
             let gate = &gate;
             scope.spawn(move || {
                 let turn = gate.collect().unwrap();
                 let sweep = turn.sweep().unwrap();
-                swept.send(()).unwrap();
+                // An error means that the test has failed, and nobody listens any more.
+                let _ = swept.send(());
+                let _ = finishing.recv();
                 drop(sweep);
             });
             wait_until_sweeping(gate);
             let (began, begins) = mpsc::channel();
             scope.spawn(move || {
                 drop(gate.commit(&other));
-                began.send(()).unwrap();
+                let _ = began.send(());
             });
             assert!(sweeping.recv_timeout(MOMENT).is_err(), "it removes under a commit");
             assert!(begins.try_recv().is_err(), "commits that keep coming would keep the sweep away");
             drop(commit);
             sweeping.recv().unwrap();
+            assert!(begins.recv_timeout(MOMENT).is_err(), "a commit begins beside a sweep");
+            finish.send(()).unwrap();
             begins.recv().unwrap();
         });
     }

@@ -26,10 +26,8 @@ fn one_changed_file_is_the_only_one_read() {
     }
     site.commit_by(&LaterClock).unwrap();
     site.write("a/1", "new");
-    let progress = Progress::default();
-    let request = CommitRequest::default();
     let before = site.record("b").unwrap();
-    let answer = commit_by(&LaterClock, &site.store, &site.repo, &request, &progress).unwrap();
+    let answer = site.commit_by(&LaterClock).unwrap();
     assert_eq!(answer.changes, Changes { added: 0, modified: 1, removed: 0 });
     assert_eq!(site.record("b").unwrap(), before);
     let looks = Watched::new(|_, _| ());

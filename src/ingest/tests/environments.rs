@@ -33,6 +33,13 @@ fn several_names_may_come_in_one_text() {
 }
 
 #[test]
+fn a_text_without_a_name_means_everything() {
+    let site = estate();
+    site.write("modules/m/x", "2");
+    assert!(site.commit_environments(&[" "]).unwrap().created);
+}
+
+#[test]
 fn an_environment_that_is_gone_is_removed_even_unnamed() {
     let site = estate();
     site.remove("environments/b");
