@@ -153,6 +153,15 @@ pub fn kind_of(path: &Path) -> Result<Kind, DataDirError> {
     Ok(format.kind)
 }
 
+/// The same for who only reads: features that keep others from writing are no hindrance (`storage-format.md` §11).
+pub fn kind_to_read(path: &Path) -> Result<Kind, DataDirError> {
+    let dir = Dir::open(path)?;
+    let format = read_format(&dir)?.ok_or_else(|| DataDirError::Missing { path: path.to_owned() })?;
+    let format = Format { read_only_compatible: Vec::new(), ..format };
+    format.check(&dir, format.kind)?;
+    Ok(format.kind)
+}
+
 /// What a start that was cut short may leave before `FORMAT` is written.
 fn is_ours_before_format(name: &[u8]) -> bool {
     matches!(name, b"LOCK" | b".FORMAT.new" | b"lost+found")
@@ -229,6 +238,10 @@ mod tests {
         write_format(folder.path(), |format| format.incompatible.push("reflinks".into()));
         let error = DataDir::open(folder.path(), Kind::Client).unwrap_err();
         assert!(error.to_string().contains("reflinks"), "{error}");
+        assert!(kind_to_read(folder.path()).is_err());
+        write_format(folder.path(), |format| format.read_only_compatible.push("extents".into()));
+        assert!(DataDir::open(folder.path(), Kind::Client).is_err());
+        assert_eq!(kind_to_read(folder.path()).unwrap(), Kind::Client, "who only reads need not know it");
         write_format(folder.path(), |format| format.compatible.push("hints".into()));
         assert!(DataDir::open(folder.path(), Kind::Client).is_ok());
     }

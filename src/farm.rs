@@ -8,11 +8,14 @@
 //! needs.rs       what a commit needs that is not here
 //! plan.rs        from a commit to the trees that it needs: values only, no writes
 //! blobs.rs       blob files: written, checked, given a fresh inode
+//! shape.rs       how links inside a tree or a root are written
 //! build.rs       from a plan to directories of hard links
 //! generation.rs  what Puppet sees: generations, `current`, the swap, `flush-pending`
 //! prune.rs       what nothing needs any more
 //! heal.rs        trees that hold a wrong file, built anew
 //! recover.rs     what a crash may have left
+//! survey.rs      everything that the index knows, for fsck
+//! inspect.rs     whether a tree or a root on disk is what it should be
 //! ```
 //!
 //! What always holds: a name in `blobs/`, `trees/` or `generations/` that the index vouches for is complete and durable. A tree under
@@ -26,13 +29,16 @@ mod error;
 mod generation;
 mod heal;
 mod index;
+mod inspect;
 mod layout;
 mod links;
 mod needs;
 mod plan;
 mod prune;
 mod recover;
+mod shape;
 mod shared;
+mod survey;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -46,17 +52,23 @@ use std::sync::{Mutex, OnceLock};
 pub use blobs::BlobWriter;
 pub use build::Built;
 pub use error::FarmError;
-pub use generation::{Generation, RepoState, Swap};
+pub use generation::{Generation, RepoState, Swap, parse_current};
 pub use index::{BlobRecord, ChunkPlace, GenerationRecord, Index, Raw as RawRecord};
+pub use inspect::{Deviation, Inode, Inspection};
 pub use layout::{BlobKey, SharedName, blob_mtime};
 pub use needs::{MissingBlob, MissingTree};
-pub use plan::{Plan, SharedTree};
+pub use plan::{Ground, Plan, SharedTree};
 pub use prune::{Pruned, Retention};
+pub use shape::Shape;
 pub use shared::{PatternError, SharedDirs};
+pub use survey::{Flaw, Survey};
 
 use crate::datadir::{DataDir, DataDirError, Kind};
 use crate::disk::Dir;
 use crate::values::{BlobId, ChunkList, Commit, CommitId, Tree, TreeId};
+
+/// The index's note of the permission bits that files have at most: what `fsck` expects.
+const FILE_MODE: &str = "file-mode";
 
 /// Settings of a farm that concern all its repos.
 #[derive(Debug, Clone)]
@@ -143,7 +155,16 @@ impl Farm {
         };
         farm.check_file_system()?;
         farm.recover()?;
+        farm.note_file_mode()?;
         Ok(farm)
+    }
+
+    fn note_file_mode(&self) -> Result<(), FarmError> {
+        let mode = format!("{:04o}", self.settings.file_mode).into_bytes();
+        if self.index.meta(FILE_MODE)?.as_ref() != Some(&mode) {
+            self.index.put_meta(FILE_MODE, &mode)?;
+        }
+        Ok(())
     }
 
     /// What is known and vouched for.

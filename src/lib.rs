@@ -36,6 +36,8 @@ pub mod config;
 pub mod datadir;
 pub mod disk;
 pub mod farm;
+pub mod findings;
+pub mod fsck;
 pub mod http;
 pub mod ingest;
 pub mod pause;

@@ -32,7 +32,7 @@ mod labels;
 mod read;
 mod stat_cache;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod write;
 
 use std::path::Path;
@@ -87,6 +87,12 @@ impl Store {
     pub fn checkpoint(&self, path: &Path) -> Result<(), StoreError> {
         let made = Checkpoint::new(&self.db).and_then(|checkpoint| checkpoint.create_checkpoint(path));
         made.map_err(|source| StoreError::Checkpoint { path: path.to_owned(), source })
+    }
+
+    /// About how many records of a family there are.
+    pub fn estimate(&self, family: Family) -> u64 {
+        let property = "rocksdb.estimate-num-keys";
+        self.db.property_int_value_cf(family.handle(&self.db), property).ok().flatten().unwrap_or(0)
     }
 
     /// The store as it is now, for as long as the snapshot lives.

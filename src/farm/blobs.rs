@@ -135,7 +135,7 @@ impl Farm {
     }
 
     /// Writes `to` with the bytes of the file of `from`, verified on the way.
-    fn copy_blob(&self, from: BlobKey, to: BlobKey) -> Result<(), FarmError> {
+    pub(super) fn copy_blob(&self, from: BlobKey, to: BlobKey) -> Result<(), FarmError> {
         let mut source = self.blob_dir(from)?.open_file(from.file_name().as_str())?;
         let path = self.blob_dir(from)?.path_of(from.file_name().as_str());
         let mut writer = self.blob_writer()?;

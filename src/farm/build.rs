@@ -1,14 +1,10 @@
 //! From a plan to directories of hard links.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rayon::prelude::*;
 
-use super::{BlobKey, Farm, FarmError, GenerationRecord, Plan, SharedName, SharedTree, blob_mtime};
+use super::{BlobKey, Farm, FarmError, GenerationRecord, Plan, SharedName, SharedTree, blob_mtime, shape::Shape};
 use crate::disk::{Dir, DiskError};
 use crate::progress::{Phase, Progress};
 use crate::values::{CommitId, Entry, MAX_DEPTH, Name, RepoName, Tree, TreeId, TreePath};
@@ -25,13 +21,9 @@ pub struct Built {
     pub trees: u64,
 }
 
-/// How the links inside one piece are written.
+/// A piece that is being built.
 struct Piece<'a> {
-    links: BTreeMap<&'a TreePath, &'a SharedName>,
-    /// Links of the commit that are written otherwise than they are recorded.
-    rewritten: &'a BTreeMap<TreePath, PathBuf>,
-    /// For links in a generation's root, which are absolute: the path of `trees/`.
-    absolute: Option<PathBuf>,
+    shape: Shape<'a>,
     linked: &'a AtomicU64,
     progress: &'a Progress,
 }
@@ -69,8 +61,7 @@ impl Farm {
         linked: &AtomicU64,
         progress: &Progress,
     ) -> Result<(), FarmError> {
-        let links = shared.links.iter().map(|(path, name)| (path, name)).collect();
-        let piece = Piece { links, rewritten: &BTreeMap::new(), absolute: None, linked, progress };
+        let piece = Piece { shape: Shape::shared(&shared.links), linked, progress };
         let temporary = self.temporary();
         self.data.tmp.make_dir(temporary.as_str(), 0o755)?;
         let dir = self.data.tmp.open_dir(temporary.as_str())?;
@@ -88,9 +79,7 @@ impl Farm {
         linked: &AtomicU64,
         progress: &Progress,
     ) -> Result<(), FarmError> {
-        let links = plan.links.iter().map(|(path, name)| (path, name)).collect();
-        let absolute = Some(self.data.path.join("trees"));
-        let piece = Piece { links, rewritten: &plan.environment_links, absolute, linked, progress };
+        let piece = Piece { shape: Shape::root(plan, &self.data.path), linked, progress };
         let temporary = self.temporary();
         self.data.tmp.make_dir(temporary.as_str(), 0o755)?;
         let dir = self.data.tmp.open_dir(temporary.as_str())?;
@@ -156,8 +145,8 @@ impl Farm {
             .collect();
         let descend = |(name, subtree): &(&Name, TreeId)| {
             let path = here.join(name);
-            if let Some(shared) = piece.links.get(&path) {
-                return Ok(dir.symlink(&piece.link_text(&path, shared), *name)?);
+            if let Some(text) = piece.shape.shared_link(&path) {
+                return Ok(dir.symlink(&text, *name)?);
             }
             dir.make_dir(*name, 0o755)?;
             self.fill(&dir.open_dir(*name)?, *subtree, &path, piece)
@@ -169,10 +158,7 @@ impl Farm {
         }
         for (name, entry) in tree.entries() {
             if let Entry::Symlink(target) = entry {
-                match piece.rewritten.get(&here.join(name)) {
-                    Some(path) => dir.symlink(&OsString::from(path).into_vec(), name)?,
-                    None => dir.symlink(target.as_bytes(), name)?,
-                }
+                dir.symlink(piece.shape.link_text(here, name, target), name)?;
             }
         }
         Ok(())
@@ -200,15 +186,5 @@ impl Farm {
         dir.create_file(name, 0o600)?;
         dir.set_mode(name, key.mode(self.settings.file_mode))?;
         dir.set_mtime(name, blob_mtime(&key.id))
-    }
-}
-
-impl Piece<'_> {
-    /// The text of the link at `path` to a shared tree.
-    fn link_text(&self, path: &TreePath, shared: &SharedName) -> Vec<u8> {
-        match &self.absolute {
-            Some(trees) => OsString::from(trees.join(shared.as_str())).into_vec(),
-            None => ["../".repeat(path.depth()).as_bytes(), shared.as_str().as_bytes()].concat(),
-        }
     }
 }

@@ -90,13 +90,12 @@ impl Farm {
 
     /// Where the generation of `commit` shows its root.
     pub fn root_path(&self, repo: &RepoName, commit: &CommitId) -> PathBuf {
-        let repo = self.data.path.join("repos").join(repo.as_str());
-        repo.join("generations").join(commit.to_string()).join("root")
+        super::layout::root_path(&self.data.path, repo, commit)
     }
 
     /// Where a shared tree lies.
     pub fn shared_path(&self, name: &SharedName) -> PathBuf {
-        self.data.path.join("trees").join(name.as_str())
+        super::layout::shared_path(&self.data.path, name)
     }
 
     /// What `current` names; `None` before the first deploy.
@@ -271,7 +270,7 @@ impl Part {
 }
 
 /// The commit that a `current` with this target names.
-pub(super) fn parse_current(target: &[u8]) -> Option<CommitId> {
+pub fn parse_current(target: &[u8]) -> Option<CommitId> {
     let text = std::str::from_utf8(target).ok()?;
     text.strip_prefix("generations/")?.strip_suffix("/root")?.parse().ok()
 }

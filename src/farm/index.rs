@@ -11,14 +11,14 @@ use super::{BlobKey, FarmError, SharedDirs, SharedName};
 use crate::codec::{self, DecodeError, Reader, Writer};
 use crate::values::{BlobId, ChunkList, Commit, CommitId, RepoName, Tree, TreeId, TreePath};
 
-const TREES: &str = "trees";
-const COMMITS: &str = "commits";
-const BLOBS: &str = "blobs";
-const CHUNKS: &str = "chunks";
-const BUILT: &str = "built";
-const GENERATIONS: &str = "generations";
+pub(super) const TREES: &str = "trees";
+pub(super) const COMMITS: &str = "commits";
+pub(super) const BLOBS: &str = "blobs";
+pub(super) const CHUNKS: &str = "chunks";
+pub(super) const BUILT: &str = "built";
+pub(super) const GENERATIONS: &str = "generations";
 const STATE: &str = "state";
-const META: &str = "meta";
+pub(super) const META: &str = "meta";
 const FAMILIES: [&str; 8] = [TREES, COMMITS, BLOBS, CHUNKS, BUILT, GENERATIONS, STATE, META];
 
 /// What is known of one blob file.
@@ -60,7 +60,7 @@ pub struct GenerationRecord {
 pub type Raw = (Box<[u8]>, Box<[u8]>);
 
 /// Links to shared trees, by path.
-type Links = Vec<(TreePath, SharedName)>;
+pub(super) type Links = Vec<(TreePath, SharedName)>;
 
 /// The open index.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ impl Index {
         decode(&bytes).map(Some).map_err(|source| FarmError::Damaged { family, key: hex(key), source })
     }
 
-    fn each(&self, family: &'static str) -> impl Iterator<Item = Result<Raw, FarmError>> {
+    pub(super) fn each(&self, family: &'static str) -> impl Iterator<Item = Result<Raw, FarmError>> {
         self.db.iterator_cf(self.family(family), IteratorMode::Start).map(|item| item.map_err(FarmError::from))
     }
 
@@ -349,7 +349,7 @@ fn synced() -> WriteOptions {
     options
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -365,7 +365,7 @@ fn encode_blob(record: &BlobRecord) -> Vec<u8> {
     writer.finish()
 }
 
-fn decode_blob(bytes: &[u8]) -> Result<BlobRecord, DecodeError> {
+pub(super) fn decode_blob(bytes: &[u8]) -> Result<BlobRecord, DecodeError> {
     let mut reader = Reader::new("a blob file's record", bytes);
     let size = reader.take()?;
     let inodes = (0..reader.count::<u32>()?).map(|_| reader.take()).collect::<Result<_, _>>()?;
@@ -373,7 +373,7 @@ fn decode_blob(bytes: &[u8]) -> Result<BlobRecord, DecodeError> {
     Ok(BlobRecord { size, inodes })
 }
 
-fn decode_chunk(bytes: &[u8]) -> Result<ChunkPlace, DecodeError> {
+pub(super) fn decode_chunk(bytes: &[u8]) -> Result<ChunkPlace, DecodeError> {
     let mut reader = Reader::new("a chunk's place", bytes);
     let (key, offset, length): ([u8; 33], u64, u32) = reader.take()?;
     reader.finish()?;
@@ -389,7 +389,7 @@ fn encode_links(writer: &mut Writer, links: &[(TreePath, SharedName)]) {
     }
 }
 
-fn decode_links(reader: &mut Reader<'_>) -> Result<Links, DecodeError> {
+pub(super) fn decode_links(reader: &mut Reader<'_>) -> Result<Links, DecodeError> {
     let mut links = Vec::new();
     for _ in 0..reader.count::<u32>()? {
         let path = TreePath::new(reader.short::<u16>()?)?;
@@ -408,7 +408,7 @@ fn encode_generation(record: &GenerationRecord) -> Vec<u8> {
     writer.finish()
 }
 
-fn decode_generation(bytes: &[u8]) -> Result<GenerationRecord, DecodeError> {
+pub(super) fn decode_generation(bytes: &[u8]) -> Result<GenerationRecord, DecodeError> {
     let mut reader = Reader::new("a generation's record", bytes);
     let (built, deployed, rules) = reader.take()?;
     let count = reader.count::<u32>()?;
@@ -422,7 +422,7 @@ fn generation_key(repo: &RepoName, commit: &CommitId) -> Vec<u8> {
     [repo.as_str().as_bytes(), &[0], commit.as_bytes()].concat()
 }
 
-fn parse_generation_key(key: &[u8]) -> Option<(RepoName, CommitId)> {
+pub(super) fn parse_generation_key(key: &[u8]) -> Option<(RepoName, CommitId)> {
     let (repo, commit) = key.split_last_chunk::<32>()?;
     let repo = std::str::from_utf8(repo.strip_suffix(&[0])?).ok()?.parse().ok()?;
     Some((repo, CommitId::from_bytes(*commit)))

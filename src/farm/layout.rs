@@ -1,9 +1,10 @@
 //! How things are called on a client's disk, their modes and times (`storage-format.md` §8).
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use crate::codec::Writer;
-use crate::values::{BlobId, TreeId, TreePath};
+use crate::values::{BlobId, CommitId, RepoName, TreeId, TreePath};
 
 /// 2000-01-01T00:00:00Z in seconds since 1970: where the times of blob files begin.
 const EPOCH: i64 = 946_684_800;
@@ -53,6 +54,11 @@ impl BlobKey {
         bytes
     }
 
+    /// The key in the index as a damaged record's is told: in hexadecimal digits.
+    pub fn index_key(&self) -> String {
+        super::index::hex(&self.to_bytes())
+    }
+
     /// The key with these bytes.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         match bytes.split_last_chunk::<1>()? {
@@ -70,6 +76,16 @@ pub fn blob_mtime(id: &BlobId) -> i64 {
     let [a, b, c, d, ..] = *id.as_bytes();
     let offset = u32::from_be_bytes([a, b, c, d]) >> 4;
     (EPOCH + i64::from(offset)) * 1_000_000_000
+}
+
+/// Where a generation shows its root, in the data directory at `data`.
+pub(super) fn root_path(data: &Path, repo: &RepoName, commit: &CommitId) -> PathBuf {
+    data.join("repos").join(repo.as_str()).join("generations").join(commit.to_string()).join("root")
+}
+
+/// Where a shared tree lies, in the data directory at `data`.
+pub(super) fn shared_path(data: &Path, name: &SharedName) -> PathBuf {
+    data.join("trees").join(name.as_str())
 }
 
 /// The name of a shared tree in `trees/`: its id, and which links to other shared trees are built inside.
@@ -101,6 +117,11 @@ impl SharedName {
     /// The text of the name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Its key in the index as a damaged record's is told: in hexadecimal digits.
+    pub fn index_key(&self) -> String {
+        super::index::hex(self.0.as_bytes())
     }
 
     /// The tree that it holds.

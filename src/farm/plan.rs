@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::layout::{root_path, shared_path};
 use super::links::{Trees, directory_behind, kept_in_place};
 use super::{Farm, FarmError, GenerationRecord, SharedDirs, SharedName};
-use crate::values::{Commit, CommitId, Entry, MAX_DEPTH, Name, RepoName, TreeId, TreePath};
+use crate::values::{Commit, CommitId, Entry, MAX_DEPTH, Name, RepoName, Tree, TreeId, TreePath};
 
 /// A directory that is built once per content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,16 @@ pub struct Plan {
     pub environments: Vec<(Name, TreeId)>,
 }
 
+/// What a plan is made over.
+pub struct Ground<'a> {
+    /// The tree objects.
+    pub tree: &'a dyn Fn(&TreeId) -> Result<Tree, FarmError>,
+    /// Whether a shared tree is built already.
+    pub is_built: &'a dyn Fn(&SharedName) -> Result<bool, FarmError>,
+    /// Where the data directory lies.
+    pub path: &'a Path,
+}
+
 impl Farm {
     /// Plans `commit`, whose tree objects are all here. `before` is the generation that it will most resemble: what did not change
     /// since is not looked at again.
@@ -52,27 +63,35 @@ impl Farm {
         shared: &SharedDirs,
         before: Option<&GenerationRecord>,
     ) -> Result<Plan, FarmError> {
-        let read = |id: &TreeId| self.tree(id);
-        let trees = Trees::new(&read);
+        let tree = |id: &TreeId| self.tree(id);
+        let is_built = |name: &SharedName| Ok(self.built(name)?.is_some());
+        Plan::new(&Ground { tree: &tree, is_built: &is_built, path: &self.data.path }, id, commit, shared, before)
+    }
+}
+
+impl Plan {
+    /// [`Farm::plan`], for whoever has no open farm.
+    pub fn new(
+        ground: &Ground<'_>,
+        id: CommitId,
+        commit: &Commit,
+        shared: &SharedDirs,
+        before: Option<&GenerationRecord>,
+    ) -> Result<Self, FarmError> {
+        let trees = Trees::new(ground.tree);
         let in_place = kept_in_place(&trees, commit.root.id, shared)?;
         let rules = shared.rules(&in_place);
         let before = before.filter(|record| record.rules == rules);
         let known = before.map(|record| record.shared.iter().map(|(path, name)| (path, name)).collect());
-        let planner = Planner {
-            farm: self,
-            trees,
-            shared,
-            in_place,
-            known: known.unwrap_or_default(),
-            missing: RefCell::default(),
-        };
+        let planner =
+            Planner { ground, trees, shared, in_place, known: known.unwrap_or_default(), missing: RefCell::default() };
         let links = planner.links_below(&TreePath::root(), commit.root.id, &TreePath::root())?;
-        let final_root = self.root_path(&commit.repo, &id);
+        let final_root = root_path(ground.path, &commit.repo, &id);
         let (environments, environment_links) = planner.environments(commit, &links, &final_root)?;
         let missing = planner.missing.into_inner();
         let repo = commit.repo.clone();
         let shared_dirs = shared.clone();
-        Ok(Plan {
+        Ok(Self {
             repo,
             commit: id,
             root: commit.root.id,
@@ -87,7 +106,7 @@ impl Farm {
 }
 
 struct Planner<'a> {
-    farm: &'a Farm,
+    ground: &'a Ground<'a>,
     trees: Trees<'a>,
     shared: &'a SharedDirs,
     in_place: BTreeSet<TreePath>,
@@ -136,7 +155,7 @@ impl Planner<'_> {
         }
         let links = self.links_below(path, tree, path)?;
         let name = SharedName::new(&tree, &links);
-        if self.farm.built(&name)?.is_none() {
+        if !(self.ground.is_built)(&name)? {
             self.missing.borrow_mut().insert(name.clone(), SharedTree { tree, at: path.clone(), links });
         }
         Ok(name)
@@ -146,7 +165,7 @@ impl Planner<'_> {
         &self,
         commit: &Commit,
         links: &[(TreePath, SharedName)],
-        final_root: &std::path::Path,
+        final_root: &Path,
     ) -> Result<Environments, FarmError> {
         let (mut environments, mut environment_links) = (Vec::new(), BTreeMap::new());
         if commit.environments_dir.is_root() {
@@ -190,7 +209,7 @@ impl Planner<'_> {
         path: &TreePath,
         root: TreeId,
         links: &[(TreePath, SharedName)],
-        final_root: &std::path::Path,
+        final_root: &Path,
     ) -> Result<PathBuf, FarmError> {
         use std::os::unix::ffi::OsStrExt;
         let (mut base, mut links, mut lies) = (TreePath::root(), links.to_vec(), final_root.to_owned());
@@ -199,7 +218,7 @@ impl Planner<'_> {
             let from_root = inside.names().fold(base.clone(), |path, name| path.join(&name));
             path.below(&from_root).map(|_| (from_root, name.clone()))
         }) {
-            lies = self.farm.shared_path(&name);
+            lies = shared_path(self.ground.path, &name);
             let tree = self.directory(root, &at)?.ok_or(FarmError::TreeMissing(root))?;
             links = self.links_below(&at, tree, &at)?;
             base = at;

@@ -10,7 +10,7 @@ use crate::disk::Kind;
 use crate::progress::Progress;
 use crate::values::{CommitId, RepoName};
 
-const PATH: &str = "path";
+pub(super) const PATH: &str = "path";
 
 impl Farm {
     /// Removes what the index does not vouch for, and rebuilds the generations of a data directory that was moved.

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Farm, FarmSettings, Plan, SharedDirs};
+use super::{BlobKey, Farm, FarmSettings, Plan, SharedDirs};
 use crate::codec;
 use crate::pause::Paused;
 use crate::progress::Progress;
@@ -171,6 +171,42 @@ impl TestFarm {
     /// The content of a blob that was committed: what a primary would send.
     pub(crate) fn content(&self, id: &BlobId) -> Vec<u8> {
         self.contents.borrow()[id].clone()
+    }
+
+    /// Gives a blob file a fresh inode, as where it has as many links as the file system allows.
+    pub(crate) fn renew(&self, key: BlobKey) {
+        self.farm().copy_blob(key, key).unwrap();
+        self.farm().settle().unwrap();
+    }
+
+    /// A record of the closed farm's index.
+    pub(crate) fn raw(&self, family: &str, key: &[u8]) -> Vec<u8> {
+        let db = self.index();
+        let value = db.get_cf(db.cf_handle(family).unwrap(), key).unwrap();
+        value.expect("the record is there")
+    }
+
+    /// Writes a record of the closed farm's index, or removes it.
+    pub(crate) fn set_raw(&self, family: &str, key: &[u8], value: Option<&[u8]>) {
+        let db = self.index();
+        let handle = db.cf_handle(family).unwrap();
+        match value {
+            Some(value) => db.put_cf(handle, key, value).unwrap(),
+            None => db.delete_cf(handle, key).unwrap(),
+        }
+    }
+
+    /// Writes the records of a family of the closed farm's index to a file, so that a test can damage it there.
+    pub(crate) fn flush(&self, family: &str) {
+        let db = self.index();
+        db.flush_cf(db.cf_handle(family).unwrap()).unwrap();
+    }
+
+    fn index(&self) -> rocksdb::DB {
+        assert!(self.farm.is_none(), "the farm is closed first");
+        let (path, options) = (self.data_dir().join("index"), rocksdb::Options::default());
+        let families = rocksdb::DB::list_cf(&options, &path).unwrap();
+        rocksdb::DB::open_cf(&options, path, families).unwrap()
     }
 
     fn put_directory(&self, dir: &Path) -> Subtree {

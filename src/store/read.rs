@@ -178,6 +178,11 @@ pub trait ReadStore: source::Source {
     fn each_record(&self, family: Family, visit: &mut Visit<'_>) -> Result<(), StoreError> {
         each(self, family, b"", visit)
     }
+
+    /// The same for those records whose key begins with this byte: ids are spread evenly, so that threads can share a family.
+    fn each_record_in(&self, family: Family, first: u8, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        each(self, family, &[first], visit)
+    }
 }
 
 /// What is shown records, each with its key; its error ends the walk.

@@ -74,6 +74,17 @@ impl Store {
         }
     }
 
+    /// Shows everything that is known of any repo's staging. Records that do not decode are passed over, as everywhere.
+    pub fn each_stat_record(
+        &self,
+        visit: &mut dyn FnMut(RepoName, TreePath, StatRecord) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        read::each(self, Family::StatCache, b"", |key, value| {
+            let Some((repo, dir)) = parse_key(key) else { return Ok(()) };
+            decode(value).map_or(Ok(()), |record| visit(repo, dir, record))
+        })
+    }
+
     /// The directories of a repo's staging that something is known of, ascending by their paths' bytes.
     pub fn stat_cached_dirs(&self, repo: &RepoName) -> Result<Vec<TreePath>, StoreError> {
         let prefix = repo_key(repo, b"");
@@ -84,6 +95,11 @@ impl Store {
         })?;
         Ok(dirs)
     }
+}
+
+fn parse_key(key: &[u8]) -> Option<(RepoName, TreePath)> {
+    let end = key.iter().position(|byte| *byte == 0)?;
+    Some((read::decode_repo(&key[..end]).ok()?, TreePath::new(&key[end + 1..]).ok()?))
 }
 
 pub(super) fn encode(record: &StatRecord) -> Vec<u8> {

@@ -13,8 +13,8 @@ use crate::datadir::{DataDir, Kind};
 use crate::values::{Author, BlobId, Commit, CommitId, Entry, Name, RepoName, Subtree, Totals, Tree, TreeId, TreePath};
 
 /// A store in a data directory of its own.
-struct Fixture {
-    folder: tempfile::TempDir,
+pub(crate) struct Fixture {
+    pub(crate) folder: tempfile::TempDir,
     opened: Option<(Arc<Store>, DataDir)>,
 }
 
@@ -27,29 +27,40 @@ impl std::ops::Deref for Fixture {
 }
 
 impl Fixture {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut fixture = Self { folder: tempfile::tempdir().unwrap(), opened: None };
         fixture.reopen();
         fixture
     }
 
     /// Closes the store, whatever was not synced being in its log, and opens it again.
-    fn reopen(&mut self) {
+    pub(crate) fn reopen(&mut self) {
         self.opened = None;
         let data = DataDir::open(&self.folder.path().join("data"), Kind::Primary).unwrap();
         self.opened = Some((Arc::new(Store::open(&data).unwrap()), data));
     }
 
-    fn put_raw(&self, family: Family, key: &[u8], value: &[u8]) {
+    /// Closes the store, so that others can lock its data directory, which is answered.
+    pub(crate) fn close(&mut self) -> std::path::PathBuf {
+        self.opened = None;
+        self.folder.path().join("data")
+    }
+
+    /// Writes what is in memory to a file, so that a test can damage it there.
+    pub(crate) fn flush(&self, family: Family) {
+        self.db.flush_cf(family.handle(&self.db)).unwrap();
+    }
+
+    pub(crate) fn put_raw(&self, family: Family, key: &[u8], value: &[u8]) {
         self.db.put_cf(family.handle(&self.db), key, value).unwrap();
     }
 
-    fn remove_raw(&self, family: Family, key: &[u8]) {
+    pub(crate) fn remove_raw(&self, family: Family, key: &[u8]) {
         self.db.delete_cf(family.handle(&self.db), key).unwrap();
     }
 
     /// Commits a tree of these files.
-    fn commit_files(&self, repo: &str, files: &[(&str, &[u8])]) -> (CommitId, Commit) {
+    pub(crate) fn commit_files(&self, repo: &str, files: &[(&str, &[u8])]) -> (CommitId, Commit) {
         self.commit_files_at(repo, 0, files)
     }
 
@@ -61,24 +72,24 @@ impl Fixture {
     }
 }
 
-fn repo_name(text: &str) -> RepoName {
+pub(crate) fn repo_name(text: &str) -> RepoName {
     text.parse().unwrap()
 }
 
-fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     Name::new(text.as_bytes()).unwrap()
 }
 
-fn path(text: &str) -> TreePath {
+pub(crate) fn path(text: &str) -> TreePath {
     TreePath::new(text.as_bytes()).unwrap()
 }
 
-fn file(content: &[u8]) -> Entry {
+pub(crate) fn file(content: &[u8]) -> Entry {
     Entry::File { id: BlobId::of(content), executable: false, size: content.len() as u64 }
 }
 
 /// Writes files, given by their paths, and the trees above them; answers the root.
-fn write_files(guard: &CommitGuard<'_>, files: &[(&str, &[u8])]) -> Subtree {
+pub(crate) fn write_files(guard: &CommitGuard<'_>, files: &[(&str, &[u8])]) -> Subtree {
     let mut entries = Vec::new();
     let mut dirs = std::collections::BTreeMap::<&str, Vec<(&str, &[u8])>>::new();
     for (path, content) in files {
@@ -96,7 +107,7 @@ fn write_files(guard: &CommitGuard<'_>, files: &[(&str, &[u8])]) -> Subtree {
     write_tree(guard, entries)
 }
 
-fn write_tree(guard: &CommitGuard<'_>, entries: Vec<(Name, Entry)>) -> Subtree {
+pub(crate) fn write_tree(guard: &CommitGuard<'_>, entries: Vec<(Name, Entry)>) -> Subtree {
     let tree = Tree::from_entries(entries).unwrap();
     let canonical = codec::encode_tree(&tree);
     let id = TreeId::of(&canonical);
@@ -105,7 +116,7 @@ fn write_tree(guard: &CommitGuard<'_>, entries: Vec<(Name, Entry)>) -> Subtree {
 }
 
 /// The commit of `root` that follows the head of `repo`.
-fn next_commit(store: &Store, repo: &str, root: Subtree, time: i64) -> Commit {
+pub(crate) fn next_commit(store: &Store, repo: &str, root: Subtree, time: i64) -> Commit {
     let repo = repo_name(repo);
     let parent = store.head(&repo).unwrap();
     let sequence = parent.map_or(1, |id| store.commit(&id).unwrap().unwrap().sequence + 1);
@@ -115,7 +126,7 @@ fn next_commit(store: &Store, repo: &str, root: Subtree, time: i64) -> Commit {
 }
 
 /// Bytes that look like nothing, always the same for the same seed.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
         state ^= state << 13;
