@@ -101,7 +101,7 @@ impl Bytes {
 
     /// The notation, one text a line.
     pub(super) fn lines(&self) -> Vec<String> {
-        let lines = self.fields.split(|field| field.is_empty()).filter(|fields| !fields.is_empty());
+        let lines = self.fields.split(Vec::is_empty).filter(|fields| !fields.is_empty());
         lines.map(|fields| fields.iter().map(|field| notation(field)).collect::<Vec<_>>().join(" ")).collect()
     }
 }

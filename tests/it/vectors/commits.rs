@@ -137,7 +137,7 @@ fn rejected() -> Vec<Case> {
         bad("format 0", DecodeError::Format { what: "a commit", found: 0 }, |fields| fields.format = 0),
         bad("format 2", DecodeError::Format { what: "a commit", found: 2 }, |fields| fields.format = 2),
         bad("a repo name that is not UTF-8", DecodeError::NotUtf8("a repo name"), |fields| {
-            fields.repo = b"\xff".into()
+            fields.repo = b"\xff".into();
         }),
     ];
     for (what, text) in [

@@ -86,14 +86,17 @@ fn linked(target: &[u8]) -> (Bytes, Tree) {
     (tree(&[link_entry(b"a", target)]), value(vec![(b"a", link_value(target))]))
 }
 
-/// Of links with targets of the greatest length, and one shorter to make it just as large as it may be.
-fn largest(extra: usize) -> (Bytes, Vec<(Vec<u8>, Vec<u8>)>) {
+/// Name and target of as many links as make a tree of 64 MiB: all targets but the last have the greatest length. `extra` makes it longer.
+fn largest(extra: usize) -> Vec<(String, Vec<u8>)> {
     let whole = 1 + 6 + 1 + 2 + Target::MAX;
     let count = (LIMIT - 5) / whole;
     let rest = LIMIT - 5 - count * whole - 10;
     let target = |at| vec![b't'; if at == count { rest + extra } else { Target::MAX }];
-    let links: Vec<_> = (0..=count).map(|at| (format!("{at:06}").into_bytes(), target(at))).collect();
-    (tree(&links.iter().map(|(name, target)| link_entry(name, target)).collect::<Vec<_>>()), links)
+    (0..=count).map(|at| (format!("{at:06}"), target(at))).collect()
+}
+
+fn largest_bytes(links: &[(String, Vec<u8>)]) -> Bytes {
+    tree(&links.iter().map(|(name, target)| link_entry(name.as_bytes(), target)).collect::<Vec<_>>())
 }
 
 fn accepted() -> Vec<Case> {
@@ -155,12 +158,11 @@ fn accepted() -> Vec<Case> {
             (b"c", dir_value([u64::MAX - 2, u64::MAX, 0])),
         ]),
     ));
-    let (bytes, links) = largest(0);
-    let links = links.iter().map(|(name, target)| (name.as_slice(), link_value(target))).collect();
+    let links = largest(0);
     cases.push(good(
         "64 MiB: links named 000000 and so on, with targets of 4095 bytes 74, the last one shorter",
-        bytes,
-        &value(links),
+        largest_bytes(&links),
+        &value(links.iter().map(|(name, target)| (name.as_bytes(), link_value(target))).collect()),
     ));
     cases
 }
@@ -223,7 +225,7 @@ fn rejected() -> Vec<Case> {
         Case::bad("2^64 links", tree(&[dir_entry(b"a", [0, u64::MAX, 0]), link_entry(b"b", b"t")]), overflow()),
         Case::bad(
             "64 MiB and one byte",
-            largest(1).0,
+            largest_bytes(&largest(1)),
             DecodeError::TooLarge { what: "a tree", size: LIMIT + 1, limit: LIMIT },
         ),
     ];
