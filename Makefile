@@ -3,7 +3,7 @@
 # make check       formatting, clippy, the dependency audit
 # make bench       benchmarks (release profile; ccache spares most of RocksDB)
 # make fuzz-build  the fuzz targets, built but not run
-# make vectors     the golden vectors of storage-format.md, made anew
+# make vectors     the golden vectors of storage-format.md and the fuzz targets' seeds, made anew
 #
 # scripts/setup.sh installs what is missing (as root on Debian) and puts the build outside the checkout.
 
@@ -31,4 +31,4 @@ fuzz-build:
 	@$(SETUP); if [ -f fuzz/Cargo.toml ]; then cargo build --manifest-path fuzz/Cargo.toml --bins; else echo "there are no fuzz targets yet"; fi
 
 vectors:
-	@$(SETUP); if [ -f examples/vectors.rs ]; then cargo run --locked --example vectors -- tests/vectors; else echo "there is no generator of vectors yet"; fi
+	@$(SETUP); cargo run --locked --example vectors -- tests/vectors fuzz/seeds

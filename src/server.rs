@@ -1,8 +1,8 @@
 //! The primary's HTTP server: commits come in, heads and objects go out.
 //!
 //! ```text
-//! state.rs         what all handlers share          problem.rs   errors as problem documents: where statuses are chosen
-//! extract.rs       what handlers are given          resolve.rs   which commit a text means
+//! state.rs         what all handlers share          problem.rs   which status an error of the core gets
+//! extract.rs       repos and paths in requests      resolve.rs   which commit a text means
 //! head.rs          the head, with the long poll     commits.rs   committing, rolling back, the history
 //! files.rs         files as of a commit             diff.rs      changed paths
 //! fetch.rs         the two routes that send objects
@@ -46,12 +46,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::PrimaryConfig;
-use crate::datadir::{CONTROL_SOCKET, DataDir, DataDirError};
+use crate::datadir::{CONTROL_SOCKET, DataDirError};
 use crate::disk::DiskError;
+use crate::http::listen_on_socket;
 use crate::store::StoreError;
 use crate::values::{PathError, RepoName};
 use state::{Primary, Shared};
@@ -150,7 +151,8 @@ async fn run(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let control = control_listener(&primary.data)?;
+    let control = listen_on_socket(&primary.data)
+        .map_err(|source| ServeError::ControlSocket { path: primary.data.path.join(CONTROL_SOCKET), source })?;
     if let Ok(address) = listener.local_addr() {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), repos = primary.repos.len(), "listening on {address}");
     }
@@ -194,17 +196,4 @@ async fn close(primary: Shared) -> Result<(), ServeError> {
         Err(error) if !error.is_not_found() => Err(error.into()),
         _ => Ok(()),
     }
-}
-
-/// Listens on the control socket, which only the daemon's user may use.
-fn control_listener(data: &DataDir) -> Result<UnixListener, ServeError> {
-    // The lock is held: whoever made a socket that is there runs no more.
-    match data.dir.remove_file(CONTROL_SOCKET) {
-        Err(error) if !error.is_not_found() => return Err(error.into()),
-        _ => {}
-    }
-    let path = data.path.join(CONTROL_SOCKET);
-    let listener = UnixListener::bind(&path).map_err(|source| ServeError::ControlSocket { path, source })?;
-    data.dir.set_mode(CONTROL_SOCKET, 0o600)?;
-    Ok(listener)
 }

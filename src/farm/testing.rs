@@ -121,7 +121,11 @@ impl TestFarm {
 
     /// Puts the trees of the directory `source`, and a commit of them, in the farm. Blobs stay out.
     pub(crate) fn commit(&self, repo: &RepoName, source: &Path) -> CommitId {
-        let root = self.put_directory(source);
+        self.commit_root(repo, self.put_directory(source))
+    }
+
+    /// Puts a commit of the tree `root`, which is in the farm, there.
+    pub(crate) fn commit_root(&self, repo: &RepoName, root: Subtree) -> CommitId {
         let head = self.heads.borrow().get(repo).copied();
         let sequence = head.map_or(1, |(_, sequence)| sequence + 1);
         let commit = Commit {

@@ -1,5 +1,6 @@
 //! What Puppet would see, and what a user would lose: tests of the farm through its public face.
 
 mod changes;
+mod limits;
 mod random;
 mod shows;

@@ -7,9 +7,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::extract::{ClientName, Json, Nothing, Query};
-use super::problem::Refusal;
+use super::extract::ClientName;
 use super::state::{Primary, Shared, lock};
+use crate::http::{Json, Nothing, Query, Refusal};
 use crate::store::{Store, StoreError};
 use crate::values::{CommitId, RepoName};
 use crate::wire::api::{ClientReport, Fleet, FleetMember, SEEN_LATELY_SECONDS, rfc3339};

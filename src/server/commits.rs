@@ -8,11 +8,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::extract::{Item, Json, Nothing, Query, Repo};
+use super::extract::{Item, Repo};
 use super::metrics::CommitResult;
-use super::problem::Refusal;
 use super::resolve::resolve;
 use super::state::{Primary, RepoState, Shared};
+use crate::http::{Json, Nothing, Query, Refusal, chain};
 use crate::ingest::{self, IngestError};
 use crate::progress::{Phase, Snapshot};
 use crate::store::{ReadStore, StoreError};
@@ -112,7 +112,7 @@ fn note(primary: &Primary, repo: &RepoState, result: &Result<CommitAnswer, Inges
         }
         Err(error) => {
             primary.metrics.count_commit(name, CommitResult::Refused, None);
-            tracing::info!(repo = %name, error = super::problem::chain(error), "commit refused");
+            tracing::info!(repo = %name, error = chain(error), "commit refused");
         }
     }
 }

@@ -2,24 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
-use futures_util::StreamExt;
 
-use super::extract::{Nothing, Query};
-use super::problem::Refusal;
 use super::state::{RepoState, Shared};
+use crate::http::{Nothing, Query, Refusal, chain, hold_answer};
 use crate::store::GcHold;
 use crate::wire::api::{FsckHold, PrimaryStatus};
-
-/// How often a hold shows that it lasts; also how soon it is noticed that nobody listens any more.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
 /// The socket's routes.
 pub(super) fn routes() -> Router<Shared> {
@@ -39,21 +31,7 @@ async fn fsck(State(primary): State<Shared>, _: Query<Nothing>) -> Result<Respon
     let shared = Arc::clone(&primary);
     let hold = primary.blocking(move |_| Hold::begin(shared)).await?;
     let told = FsckHold { checkpoint: hold.primary.data.path.join("tmp").join(&hold.name) };
-    let mut first = serde_json::to_vec(&told).map_err(|error| Refusal::internal(&error))?;
-    first.push(b'\n');
-    let stopping = primary.stopping.clone();
-    let signs = futures_util::stream::unfold(hold, move |hold| {
-        let stopping = stopping.clone();
-        async move {
-            tokio::select! {
-                () = stopping.cancelled() => None,
-                () = tokio::time::sleep(SIGN_OF_LIFE) => Some((Bytes::from_static(b"\n"), hold)),
-            }
-        }
-    });
-    let lines = futures_util::stream::once(std::future::ready(Bytes::from(first))).chain(signs);
-    let body = Body::from_stream(lines.map(Ok::<_, std::convert::Infallible>));
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+    hold_answer(&told, hold, primary.stopping.clone())
 }
 
 /// A copy of the store, and GC held off; both end when it is dropped.
@@ -81,10 +59,7 @@ impl Drop for Hold {
     fn drop(&mut self) {
         match self.primary.data.tmp.remove_all(self.name.as_str()) {
             Err(error) if !error.is_not_found() => {
-                tracing::warn!(
-                    error = super::problem::chain(&error),
-                    "the checkpoint of fsck stays until the next start"
-                );
+                tracing::warn!(error = chain(&error), "the checkpoint of fsck stays until the next start");
             }
             _ => tracing::info!("fsck is done reading"),
         }

@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 use axum::extract::State;
 use serde::Deserialize;
 
-use super::extract::{Query, Repo};
-use super::problem::Refusal;
+use super::extract::Repo;
 use super::resolve::resolve;
 use super::state::{Primary, Shared};
+use crate::http::{Query, Refusal};
 use crate::store::{Change, diff};
 use crate::wire::api::{ChangeKind, ChangedPath, Diff};
 

@@ -1,19 +1,15 @@
-//! What handlers are given: a repo, a path, a query, a JSON body, each checked before the handler runs.
+//! What handlers are given besides queries and bodies: a repo, a path, each checked before the handler runs.
 //!
 //! Paths are taken from the raw request target, since names in a tree are any bytes and axum's own extractors insist on UTF-8.
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::StatusCode;
-use axum::http::request::Parts;
-use percent_encoding::percent_decode_str;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
-use super::problem::Refusal;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use percent_encoding::percent_decode_str;
+
 use super::state::{RepoState, Shared};
+use crate::http::{Refusal, chain};
 use crate::values::TreePath;
 
 /// The repo that the path names: `/v1/repos/{repo}/...`.
@@ -75,7 +71,7 @@ impl FromRequestParts<Shared> for FilePath {
 /// The path whose bytes are percent-encoded in `text`.
 pub(super) fn tree_path(text: &str) -> Result<TreePath, Refusal> {
     let bytes: Vec<u8> = percent_decode_str(text).collect();
-    TreePath::new(&bytes).map_err(|error| Refusal::bad_request(super::problem::chain(&error)))
+    TreePath::new(&bytes).map_err(|error| Refusal::bad_request(chain(&error)))
 }
 
 /// The `at`-th part of the request's path, decoded; the empty text before the first slash is part 0.
@@ -83,57 +79,4 @@ fn text_segment(parts: &Parts, at: usize) -> Result<String, Refusal> {
     let raw = parts.uri.path().split('/').nth(at).unwrap_or("");
     let text = percent_decode_str(raw).decode_utf8();
     text.map(Into::into).map_err(|_| Refusal::bad_request(format!("{raw:?} in the path is not UTF-8")))
-}
-
-/// The query string. A parameter that `T` does not know is an error.
-pub(super) struct Query<T>(pub(super) T);
-
-impl<T: DeserializeOwned> FromRequestParts<Shared> for Query<T> {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Result<Self, Refusal> {
-        match axum::extract::Query::try_from_uri(&parts.uri) {
-            Ok(axum::extract::Query(value)) => Ok(Self(value)),
-            Err(error) => Err(Refusal::bad_request(format!("the query: {}", innermost(&error)))),
-        }
-    }
-}
-
-/// The query of a route that takes none.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}
-
-/// A JSON body, whatever its content type says. A key that `T` does not know is an error; no body at all counts as `{}`.
-pub(super) struct Json<T>(pub(super) T);
-
-impl<T: DeserializeOwned> FromRequest<Shared> for Json<T> {
-    type Rejection = Refusal;
-
-    async fn from_request(request: Request, primary: &Shared) -> Result<Self, Refusal> {
-        let body = Bytes::from_request(request, primary).await.map_err(|error| body_refusal(&error))?;
-        parse(if body.is_empty() { b"{}" } else { &body }).map(Self)
-    }
-}
-
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|error| Refusal::bad_request(format!("the body: {error}")))
-}
-
-fn body_refusal(error: &BytesRejection) -> Refusal {
-    match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than this route takes")
-        }
-        _ => Refusal::bad_request("the body did not arrive whole"),
-    }
-}
-
-/// The text of the error at the bottom: axum's own words say nothing that the status does not.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }

@@ -8,11 +8,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::extract::{FilePath, Item, Nothing, Query, Repo};
-use super::problem::Refusal;
+use super::extract::{FilePath, Item, Repo};
 use super::resolve::{named_tree, resolve};
 use super::state::{Primary, RepoState, Shared, lock};
 use super::{environments, fetch, stream};
+use crate::http::{Nothing, Query, Refusal, chain};
 use crate::store::{Family, Key, ReadStore, Store, StoreError, StoredBlob};
 use crate::values::{BlobId, Commit, Entry, Name, TreeId, TreePath};
 use crate::wire::api::{EntryKind, ListedEntry, Listing};
@@ -153,7 +153,7 @@ async fn large(primary: &Shared, id: BlobId) -> Result<Body, Refusal> {
             Ok(Some(_)) => drop(writer.finish()),
             Ok(None) => tracing::error!(blob = %id, "a blob is gone from the store while it is read"),
             Err(StoreError::Output(_)) => tracing::debug!(blob = %id, "the receiver of a file went away"),
-            Err(error) => tracing::error!(blob = %id, error = super::problem::chain(&error), "a file cannot be sent"),
+            Err(error) => tracing::error!(blob = %id, error = chain(&error), "a file cannot be sent"),
         }
     });
     Ok(body)

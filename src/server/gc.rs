@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use axum::extract::State;
 
-use super::extract::{Nothing, Query, Repo};
-use super::problem::Refusal;
+use super::extract::Repo;
 use super::state::{Primary, Shared, lock};
+use crate::http::{Nothing, Query, Refusal};
 use crate::progress::Phase;
 use crate::store::{GcPlan, GcReport, Retention, StoreError};
 use crate::wire::api::GcAnswer;

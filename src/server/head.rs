@@ -10,10 +10,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::extract::{Query, Repo};
+use super::extract::Repo;
 use super::metrics::Metrics;
-use super::problem::Refusal;
 use super::state::{Primary, Shared};
+use crate::http::{Query, Refusal};
 use crate::values::CommitId;
 use crate::wire::api::CommitInfo;
 

@@ -3,9 +3,8 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use super::extract::{Nothing, Query};
-use super::problem::Refusal;
 use super::state::{Primary, Shared};
+use crate::http::{Nothing, Query, Refusal};
 use crate::store::ReadStore;
 
 /// Whether anything can be asked of the primary at all. The process answers, so it lives.

@@ -15,9 +15,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::extract::{Nothing, Query};
-use super::problem::Refusal;
 use super::state::Shared;
+use crate::http::{Nothing, Query, Refusal};
 use crate::values::RepoName;
 
 /// The media type of the text that is answered.

@@ -16,10 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use super::commits;
 use super::environments;
-use super::extract::{Json, Nothing, Query};
-use super::problem::Refusal;
 use super::resolve::named_tree;
 use super::state::{Primary, RepoState, Shared};
+use crate::http::{Json, Nothing, Query, Refusal};
 use crate::store::{ReadStore, StoreError};
 use crate::values::{Author, Commit, CommitId};
 use crate::wire::api::{CommitRequest, FleetMember, RepoStatus, rfc3339};
@@ -70,13 +69,19 @@ pub(super) async fn commit(
     let mut committed = BTreeMap::new();
     for repo in repos {
         let answer = commits::commit(&primary, Arc::clone(&repo), wanted.clone()).await;
-        let id = answer.map_err(|refusal| refusal.after(committed.keys()))?.commit;
+        let id = answer.map_err(|refusal| refusal.saying(|detail| with_committed(detail, committed.keys())))?.commit;
         let job = move |primary: &Primary| Ok(committed_as(&*primary.store, &id)?);
         if let Some(shown) = primary.blocking(job).await? {
             committed.insert(repo.name().to_string(), shown);
         }
     }
     Ok(axum::Json(committed))
+}
+
+/// What is wrong with one of several repos, and which were committed before it.
+fn with_committed<'a>(detail: String, committed: impl Iterator<Item = &'a String>) -> String {
+    let committed: Vec<&str> = committed.map(String::as_str).collect();
+    if committed.is_empty() { detail } else { format!("{detail} (committed before that: {})", committed.join(", ")) }
 }
 
 fn repos_of(primary: &Primary, request: &PeCommit) -> Result<Vec<Arc<RepoState>>, Refusal> {

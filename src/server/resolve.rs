@@ -1,7 +1,7 @@
 //! Which commit a text in a request means: `head`, an id, a tag, or the beginning of an id.
 
-use super::problem::Refusal;
 use super::state::RepoState;
+use crate::http::Refusal;
 use crate::store::{Family, Key, ReadStore, Store, StoreError};
 use crate::values::{Commit, CommitId, TagName, Tree, TreeId};
 

@@ -1,22 +1,15 @@
 //! Which path is answered by whom, and what holds for all of them.
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{Method, StatusCode, Uri, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{IntoMakeService, get, post, put};
 use std::sync::Arc;
-use tower_http::trace::{DefaultOnFailure, TraceLayer};
-use tracing::Level;
 
-use super::problem::Refusal;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{IntoMakeService, get, post, put};
+
 use super::state::Shared;
 use super::{clients, commits, control, diff, fetch, files, gc, head, health, metrics, pe, tags};
-
-/// The largest body of a request.
-const BODY: usize = 1 << 20;
+use crate::http::finish_routes;
 
 /// The largest list of objects: [`crate::wire::api::ObjectsRequest::MAX`] of them with long paths.
 const OBJECTS_BODY: usize = 16 << 20;
@@ -61,32 +54,8 @@ pub(super) fn private(primary: &Shared) -> IntoMakeService<Router> {
 /// The routes with what holds for all. Made a service once: a bare `Router` is copied, handler by handler, for every connection, and a
 /// connection that waits in a long poll keeps its copy.
 fn with_everything(routes: Router<Shared>, primary: &Shared) -> IntoMakeService<Router> {
-    routes
-        .fallback(no_route)
-        .method_not_allowed_fallback(no_method)
-        .layer(DefaultBodyLimit::max(BODY))
-        .layer(from_fn(no_browsers))
+    finish_routes(routes)
         .layer(from_fn_with_state(Arc::clone(primary), metrics::count_request))
-        .layer(TraceLayer::new_for_http().on_failure(DefaultOnFailure::new().level(Level::DEBUG)))
         .with_state(Arc::clone(primary))
         .into_make_service()
-}
-
-async fn no_route(uri: Uri) -> Refusal {
-    Refusal::not_found(format!("there is no route {}", uri.path()))
-}
-
-async fn no_method(method: Method, uri: Uri) -> Refusal {
-    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed on {}", uri.path()))
-}
-
-/// A browser adds `Origin` to what a page makes it send elsewhere, programs do not: so no page that somebody looks at on the primary can
-/// commit or roll back.
-async fn no_browsers(request: Request<Body>, next: Next) -> Response {
-    let is_safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if !is_safe && request.headers().contains_key(header::ORIGIN) {
-        return Refusal::new(StatusCode::FORBIDDEN, "requests from a web page (with an Origin header) are not taken")
-            .into_response();
-    }
-    next.run(request).await
 }

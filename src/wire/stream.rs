@@ -1,6 +1,6 @@
 //! Frames after one another, compressed as one (`storage-format.md` §7).
 
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 
 use super::{Frame, FrameError};
 
@@ -112,7 +112,7 @@ impl<R: Read> StreamReader<R> {
         match self.read_frame()? {
             Frame::End(said) if said != self.frames => Err(StreamError::Count { said, arrived: self.frames }),
             Frame::End(_) => match self.input.read(&mut [0])? {
-                0 => Ok(None),
+                0 if self.body_is_over() => Ok(None),
                 _ => Err(StreamError::AfterEnd),
             },
             Frame::Failed(why) => Err(StreamError::Failed(why)),
@@ -121,6 +121,11 @@ impl<R: Read> StreamReader<R> {
                 Ok(Some(frame))
             }
         }
+    }
+
+    /// Whether nothing follows the compression. A connection that breaks only now broke too late to matter.
+    fn body_is_over(&mut self) -> bool {
+        self.input.get_mut().get_mut().fill_buf().map_or(true, <[u8]>::is_empty)
     }
 
     fn read_frame(&mut self) -> Result<Frame, StreamError> {

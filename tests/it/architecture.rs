@@ -29,7 +29,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("http", &["values", "wire", "disk", "datadir"]),
     // The primary.
     ("ingest", &["values", "codec", "progress", "disk", "store", "wire"]),
-    ("server", &["values", "codec", "progress", "config", "findings", "disk", "datadir", "store", "wire", "ingest"]),
+    (
+        "server",
+        &["values", "codec", "progress", "config", "findings", "disk", "datadir", "store", "wire", "http", "ingest"],
+    ),
     // The client. A swap takes what `pause` gives: outside the pause it does not compile.
     ("pause", &["values"]),
     ("puppet", &["values", "config", "pause"]),
