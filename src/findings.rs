@@ -30,6 +30,14 @@ pub enum Finding {
     Client(ClientFinding),
 }
 
+impl Finding {
+    /// The name of its kind, as in JSON.
+    pub fn kind(&self) -> String {
+        let value = serde_json::to_value(self).expect("plain data is plain JSON");
+        value["finding"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -12,7 +12,8 @@
 //! publish.rs    the commit itself; forget.rs, what it leaves behind in the stat cache
 //! message.rs    a message from what r10k deployed; warnings.rs
 //! clock.rs      which time stamps can be trusted
-//! rollback.rs   an old tree as a new commit; repair.rs, damaged blobs from staging
+//! rollback.rs   an old tree as a new commit
+//! heal.rs       what fsck found, put right from staging: repair.rs, blobs; restore.rs, trees
 //! ```
 //!
 //! Invariants:
@@ -28,6 +29,7 @@ mod attempt;
 mod clock;
 mod error;
 mod forget;
+mod heal;
 mod leave_out;
 mod look;
 mod message;
@@ -35,6 +37,7 @@ mod node;
 mod publish;
 mod read;
 mod repair;
+mod restore;
 mod rollback;
 mod scan;
 mod scope;
@@ -51,7 +54,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 pub use error::IngestError;
+pub use heal::heal;
 pub use repair::repair;
+pub use restore::restore_trees;
 pub use rollback::rollback;
 
 use crate::progress::{Phase, Progress};

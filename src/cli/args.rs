@@ -275,6 +275,9 @@ pub(super) struct FsckArgs {
     /// Repair what can be repaired: from staging, or from the primary
     #[arg(long)]
     pub(super) repair: bool,
+    /// With --repair of a client whose daemon does not run: the primary's address [default: the last one it had]
+    #[arg(long, value_name = "URL", requires = "repair")]
+    pub(super) server: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,

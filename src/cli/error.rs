@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use crate::client::ClientError;
 use crate::config::ConfigError;
 use crate::datadir::DataDirError;
+use crate::disk::LockError;
+use crate::fsck::FsckError;
 use crate::remote::RemoteError;
 use crate::server::ServeError;
+use crate::store::StoreError;
 use crate::values::{CommitId, PathError, RepoName};
 
 /// Why a command did not do what it was asked.
@@ -28,6 +31,21 @@ pub(super) enum CliError {
     /// The client cannot run, or failed.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// A check that could not be made.
+    #[error(transparent)]
+    Fsck(#[from] FsckError),
+    /// The primary's store, for a repair without a daemon.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A daemon that was stopped while its data directory was checked.
+    #[error("the daemon of {} stopped while its data directory was read; run fsck again", data_dir.display())]
+    DaemonStopped {
+        /// The data directory.
+        data_dir: PathBuf,
+    },
+    /// A part of the program that failed.
+    #[error("a task of the program failed")]
+    Task(#[from] tokio::task::JoinError),
     /// The program itself.
     #[error("cannot start the threads that the program needs")]
     Runtime(#[source] io::Error),
@@ -42,9 +60,6 @@ pub(super) enum CliError {
         /// What happened.
         source: io::Error,
     },
-    /// A part that this build lacks.
-    #[error("{0} is not built into this program")]
-    NotBuiltIn(&'static str),
     /// Several repos, none named.
     #[error("there are several repos, and none was named: {}", list(.0))]
     SeveralRepos(Vec<RepoName>),
@@ -149,6 +164,9 @@ impl CliError {
         let hint = match self {
             Self::Config(ConfigError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 "write one (README.md has an example), or name another with --config"
+            }
+            Self::Fsck(FsckError::Lock(LockError::Held { .. })) => {
+                "its daemon runs and does not answer on control.sock; run this as the daemon's user or root, or stop the daemon"
             }
             Self::SeveralRepos(_) | Self::UnknownRepo { .. } => "choose one with -r",
             Self::UnknownHere { .. } => "`sceneshift status` lists what is kept here",

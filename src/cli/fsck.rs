@@ -1,14 +1,74 @@
-//! `fsck`: verifies a data directory.
+//! `fsck`: verifies a data directory, and has it repaired.
+//!
+//! ```text
+//! fsck.rs    what happens, and the exit status
+//!   access.rs  with a running daemon's help, or without a daemon
+//!   show.rs    findings and outcomes for people
+//! ```
+
+mod access;
+mod show;
 
 use std::process::ExitCode;
+use std::sync::Arc;
+
+use serde::Serialize;
 
 use super::args::FsckArgs;
 use super::error::CliError;
-use crate::datadir::{self, Kind};
+use super::{output, progress};
+use crate::findings::{Finding, Outcome};
+use crate::fsck::Report;
+use crate::progress::Progress;
+use access::Place;
+
+/// What is printed with `--json`.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Answer<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    /// What became of each finding, where a repair was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repair: Option<&'a [Outcome]>,
+    /// What a second check found after the repair.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remaining: Option<&'a [Finding]>,
+}
 
 pub(super) async fn run(args: &FsckArgs) -> Result<ExitCode, CliError> {
-    match datadir::kind_of(&args.data_dir)? {
-        Kind::Primary => Err(CliError::NotBuiltIn("the check of a primary")),
-        Kind::Client => Err(CliError::NotBuiltIn("the check of a client")),
+    let jobs = Arc::new(Progress::default());
+    let interrupted = Arc::clone(&jobs);
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            interrupted.cancel();
+        }
+    });
+    let place = Place::new(&args.data_dir);
+    let report = progress::watch(place.check(&jobs), async || Some(jobs.snapshot())).await?;
+    let mut answer = Answer { report: &report, repair: None, remaining: None };
+    if !args.repair || report.findings.is_empty() {
+        output::answer(args.json, &answer, || show::report(&report))?;
+        return Ok(exit(&report.findings));
     }
+    let work = place.repair(&report, args.server.as_deref(), &jobs);
+    let outcomes = match progress::watch(work, async || Some(jobs.snapshot())).await {
+        Ok(outcomes) => outcomes,
+        Err(error) => {
+            // That there is damage is the answer, also where nothing could be done about it.
+            output::answer(args.json, &answer, || show::report(&report))?;
+            output::complain(&error);
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    // What the repair says of itself is not taken for granted.
+    let again = progress::watch(place.check(&jobs), async || Some(jobs.snapshot())).await?;
+    answer.repair = Some(&outcomes);
+    answer.remaining = Some(&again.findings);
+    output::answer(args.json, &answer, || show::repaired(&report, &outcomes, &again))?;
+    Ok(exit(&again.findings))
+}
+
+fn exit(remaining: &[Finding]) -> ExitCode {
+    if remaining.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -19,6 +19,9 @@ use crate::http::{Json, Nothing, Query, Refusal, chain, finish_routes, hold_answ
 use crate::remote::RemoteError;
 use crate::wire::api::{ClientReport, FsckHold, PinRequest, SyncRequest};
 
+/// The largest list of findings, in bytes: as much as is taken of any document in JSON.
+const FINDINGS: usize = 64 << 20;
+
 type Shared = State<Arc<Client>>;
 
 /// Answers until the client stops.
@@ -28,7 +31,7 @@ pub(super) async fn serve(client: Arc<Client>, listener: UnixListener) {
         .route("/sync", post(sync))
         .route("/rollback", post(rollback))
         .route("/fsck", post(fsck))
-        .route("/repair", post(repair));
+        .route("/repair", post(repair).layer(DefaultBodyLimit::max(FINDINGS)));
     let routes = finish_routes(routes).with_state(Arc::clone(&client));
     let stop = client.stop.clone().cancelled_owned();
     if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stop).await {

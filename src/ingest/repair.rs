@@ -124,7 +124,7 @@ impl<'s> Repairer<'s> {
     }
 }
 
-fn hash(file: &mut File) -> io::Result<BlobId> {
+pub(super) fn hash(file: &mut File) -> io::Result<BlobId> {
     let mut hasher = Hasher::new();
     let mut buffer = vec![0; 256 << 10];
     loop {

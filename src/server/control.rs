@@ -4,18 +4,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 
 use super::state::{RepoState, Shared};
-use crate::http::{Nothing, Query, Refusal, chain, hold_answer};
+use crate::findings::{Outcome, PrimaryFinding};
+use crate::http::{Json, Nothing, Query, Refusal, chain, hold_answer};
+use crate::ingest;
+use crate::progress::Progress;
 use crate::store::GcHold;
 use crate::wire::api::{FsckHold, PrimaryStatus};
 
+/// The largest list of findings, in bytes: as much as is taken of any document in JSON.
+const FINDINGS: usize = 64 << 20;
+
 /// The socket's routes.
 pub(super) fn routes() -> Router<Shared> {
-    Router::new().route("/status", get(status)).route("/fsck", post(fsck))
+    let repair = post(repair).layer(DefaultBodyLimit::max(FINDINGS));
+    Router::new().route("/status", get(status)).route("/fsck", post(fsck)).route("/repair", repair)
 }
 
 async fn status(State(primary): State<Shared>, _: Query<Nothing>) -> axum::Json<PrimaryStatus> {
@@ -32,6 +39,19 @@ async fn fsck(State(primary): State<Shared>, _: Query<Nothing>) -> Result<Respon
     let hold = primary.blocking(move |_| Hold::begin(shared)).await?;
     let told = FsckHold { checkpoint: hold.primary.data.path.join("tmp").join(&hold.name) };
     hold_answer(&told, hold, primary.stopping.clone())
+}
+
+/// Repairs what fsck found, from staging. A caller that hangs up does not stop it.
+async fn repair(
+    State(primary): State<Shared>,
+    _: Query<Nothing>,
+    Json(findings): Json<Vec<PrimaryFinding>>,
+) -> Result<axum::Json<Vec<Outcome>>, Refusal> {
+    let healed = primary.blocking(move |primary| {
+        let repos: Vec<_> = primary.repos.values().map(|repo| repo.source.clone()).collect();
+        Ok(ingest::heal(&primary.store, &repos, findings, &Progress::default()))
+    });
+    Ok(axum::Json(healed.await?))
 }
 
 /// A copy of the store, and GC held off; both end when it is dropped.

@@ -7,7 +7,7 @@ use std::sync::PoisonError;
 
 use rocksdb::WriteBatch;
 
-use super::family::{Family, repo_key};
+use super::family::{Family, Key, repo_key};
 use super::read::{self, ReadStore};
 use super::write::Sync;
 use super::{Store, StoreError};
@@ -52,6 +52,26 @@ impl Store {
             Ok(())
         })?;
         Ok(tags)
+    }
+
+    /// Whether a tag's record is there and is none.
+    pub fn tag_is_unreadable(&self, repo: &RepoName, tag: &TagName) -> Result<bool, StoreError> {
+        let record = read::record(self, Family::Tags, &repo_key(repo, tag.as_str().as_bytes()))?;
+        Ok(record.is_some_and(|value| read::decode_commit_id(&value).is_err()))
+    }
+
+    /// Removes the record with this key, as [`Key`] shows it, among objects of this family, where the key is no id.
+    pub fn remove_foreign(&self, family: &str, key: &str) -> Result<(), StoreError> {
+        let objects = [Family::Blobs, Family::Trees, Family::Commits];
+        let Some(family) = objects.into_iter().find(|known| known.name() == family) else { return Ok(()) };
+        let mut batch = WriteBatch::default();
+        self.each_record(family, &mut |found, _| {
+            if found.len() != 32 && Key::new(family, found).to_string() == key {
+                batch.delete_cf(family.handle(&self.db), found);
+            }
+            Ok(())
+        })?;
+        self.write(family, batch, Sync::Now)
     }
 
     /// Notes a client's last report, as JSON. Not synced: the next report brings it again.

@@ -1,0 +1,129 @@
+//! How a data directory is got at: with the help of the daemon that uses it, or without a daemon.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::cli::error::CliError;
+use crate::client;
+use crate::datadir::{CONTROL_SOCKET, DataDir, Kind};
+use crate::findings::{ClientFinding, Finding, Outcome, PrimaryFinding};
+use crate::fsck::{self, Access, FsckError, Report};
+use crate::ingest;
+use crate::progress::Progress;
+use crate::remote::{Hold, Remote, RemoteError};
+use crate::store::Store;
+use crate::values::TreePath;
+
+/// A data directory.
+pub(super) struct Place {
+    data_dir: PathBuf,
+}
+
+impl Place {
+    pub(super) fn new(data_dir: &Path) -> Self {
+        Self { data_dir: data_dir.to_owned() }
+    }
+
+    /// Checks it.
+    pub(super) async fn check(&self, progress: &Arc<Progress>) -> Result<Report, CliError> {
+        // A wrong directory is told as one, before anybody is asked.
+        crate::datadir::kind_to_read(&self.data_dir)?;
+        match self.hold().await? {
+            None => Ok(self.start(Access::Locked, progress).await??),
+            Some(mut hold) => {
+                let access = Access::Checkpoint(hold.hold.checkpoint.clone());
+                let check = self.start(access, progress);
+                tokio::select! {
+                    checked = check => Ok(checked??),
+                    () = hold.ended() => {
+                        progress.cancel();
+                        Err(CliError::DaemonStopped { data_dir: self.data_dir.clone() })
+                    }
+                }
+            }
+        }
+    }
+
+    fn start(&self, access: Access, progress: &Arc<Progress>) -> tokio::task::JoinHandle<Result<Report, FsckError>> {
+        let (data_dir, progress) = (self.data_dir.clone(), Arc::clone(progress));
+        tokio::task::spawn_blocking(move || fsck::check(&data_dir, &access, &progress))
+    }
+
+    /// Asks the daemon to hold still; `None` where nobody answers.
+    async fn hold(&self) -> Result<Option<Hold>, CliError> {
+        let Some(daemon) = self.daemon()? else { return Ok(None) };
+        match daemon.fsck_hold().await {
+            Ok(hold) => Ok(Some(hold)),
+            // A socket that a killed daemon left behind, or one that this user may not use: the lock tells which.
+            Err(RemoteError::Unreachable { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn daemon(&self) -> Result<Option<Remote>, CliError> {
+        let socket = self.data_dir.join(CONTROL_SOCKET);
+        if socket.exists() { Ok(Some(Remote::unix(&socket)?)) } else { Ok(None) }
+    }
+
+    /// Has what was found repaired.
+    pub(super) async fn repair(
+        &self,
+        report: &Report,
+        server: Option<&str>,
+        progress: &Arc<Progress>,
+    ) -> Result<Vec<Outcome>, CliError> {
+        if let Some(daemon) = self.daemon()? {
+            match daemon.repair(&report.findings).await {
+                Err(RemoteError::Unreachable { .. }) => {}
+                answered => return Ok(answered?),
+            }
+        }
+        match report.kind {
+            Kind::Primary => self.repair_primary(report, progress).await,
+            Kind::Client => {
+                let findings = report.findings.iter().filter_map(as_client).collect();
+                Ok(client::repair_offline(&self.data_dir, server, findings, Arc::clone(progress)).await?)
+            }
+        }
+    }
+
+    async fn repair_primary(&self, report: &Report, progress: &Arc<Progress>) -> Result<Vec<Outcome>, CliError> {
+        let findings = report.findings.iter().filter_map(as_primary).collect();
+        let (data_dir, progress) = (self.data_dir.clone(), Arc::clone(progress));
+        tokio::task::spawn_blocking(move || repair_primary(&data_dir, findings, &progress)).await?
+    }
+}
+
+/// Repairs a primary's store from the staging directories that its daemon last had. What its settings leave out is not known here; it may
+/// only keep a directory from being recognised.
+fn repair_primary(
+    data_dir: &Path,
+    findings: Vec<PrimaryFinding>,
+    progress: &Progress,
+) -> Result<Vec<Outcome>, CliError> {
+    let data = DataDir::open_existing(data_dir, Kind::Primary)?;
+    let store = Store::open(&data)?;
+    let repo = |(name, staging_dir)| ingest::Repo {
+        name,
+        staging_dir,
+        environments_dir: TreePath::root(),
+        ignore: Vec::new(),
+        skip_special: true,
+    };
+    let repos: Vec<_> = store.staging_dirs()?.into_iter().map(repo).collect();
+    Ok(ingest::heal(&store, &repos, findings, progress))
+}
+
+fn as_client(finding: &Finding) -> Option<ClientFinding> {
+    match finding {
+        Finding::Client(finding) => Some(finding.clone()),
+        Finding::Primary(_) => None,
+    }
+}
+
+fn as_primary(finding: &Finding) -> Option<PrimaryFinding> {
+    match finding {
+        Finding::Primary(finding) => Some(finding.clone()),
+        Finding::Client(_) => None,
+    }
+}
