@@ -7,6 +7,7 @@
 //! receive.rs  objects as they arrive, verified and kept
 //! deploy.rs   the window: pause, rename, flush, resume
 //! pin.rs      rollback: an older commit, and staying there
+//! repair.rs   what fsck found, put right
 //! report.rs   status, for the primary and for people
 //! control.rs  control.sock: the command line of this machine
 //! listen.rs   /metrics, and the routes of PE's file sync client
@@ -27,6 +28,7 @@ mod metrics;
 mod once;
 mod pin;
 mod receive;
+mod repair;
 mod report;
 mod state;
 mod sync;
@@ -40,6 +42,7 @@ use tokio_util::task::TaskTracker;
 
 pub use error::{ClientError, ReceiveError};
 pub use once::once;
+pub use repair::repair_offline;
 
 use crate::config::ClientConfig;
 use crate::datadir::CONTROL_SOCKET;

@@ -20,7 +20,7 @@ mod error;
 mod lock;
 
 pub use clock::file_system_now;
-pub use dir::{Dir, Kind, Listed, Stat, stat_of};
+pub use dir::{Dir, Kind, Listed, Stat, Step, stat_of};
 pub use durable::{replace_file, replace_symlink};
 pub use error::DiskError;
 pub use lock::{Lock, LockError};

@@ -13,6 +13,7 @@
 //! generation.rs  what Puppet sees: generations, `current`, the swap, `flush-pending`
 //! prune.rs       what nothing needs any more
 //! heal.rs        trees that hold a wrong file, built anew
+//! mend.rs        single things put right, for a repair
 //! recover.rs     what a crash may have left
 //! survey.rs      everything that the index knows, for fsck
 //! inspect.rs     whether a tree or a root on disk is what it should be
@@ -32,6 +33,7 @@ mod index;
 mod inspect;
 mod layout;
 mod links;
+mod mend;
 mod needs;
 mod plan;
 mod prune;
@@ -44,7 +46,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
@@ -56,6 +58,8 @@ pub use generation::{Generation, RepoState, Swap, parse_current};
 pub use index::{BlobRecord, ChunkPlace, GenerationRecord, Index, Raw as RawRecord};
 pub use inspect::{Deviation, Inode, Inspection};
 pub use layout::{BlobKey, SharedName, blob_mtime};
+pub(crate) use mend::IN_REPO;
+pub use mend::Piece;
 pub use needs::{MissingBlob, MissingTree};
 pub use plan::{Ground, Plan, SharedTree};
 pub use prune::{Pruned, Retention};
@@ -109,6 +113,8 @@ struct Pending {
     blobs: HashMap<BlobKey, BlobRecord>,
     chunked: Vec<(BlobKey, ChunkList)>,
     built: HashMap<SharedName, Vec<(crate::values::TreePath, SharedName)>>,
+    /// Blob files that look right and are not: they count as missing until they are written anew.
+    distrusted: HashSet<BlobKey>,
 }
 
 impl Farm {
@@ -204,7 +210,8 @@ impl Farm {
         // The files first: the index must never vouch for what a power cut could take back.
         self.data.dir.sync_file_system()?;
         self.index.vouch(&pending.blobs, &pending.chunked, &pending.built, generation)?;
-        *pending = Pending::default();
+        let distrusted = std::mem::take(&mut pending.distrusted);
+        *pending = Pending { distrusted, ..Pending::default() };
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use tokio::sync::OwnedRwLockReadGuard;
 use super::ClientError;
 use super::state::Client;
 use crate::datadir::CONTROL_SOCKET;
+use crate::findings::{ClientFinding, Outcome};
 use crate::http::{Json, Nothing, Query, Refusal, chain, finish_routes, hold_answer};
 use crate::remote::RemoteError;
 use crate::wire::api::{ClientReport, FsckHold, PinRequest, SyncRequest};
@@ -26,7 +27,8 @@ pub(super) async fn serve(client: Arc<Client>, listener: UnixListener) {
         .route("/status", get(status))
         .route("/sync", post(sync))
         .route("/rollback", post(rollback))
-        .route("/fsck", post(fsck));
+        .route("/fsck", post(fsck))
+        .route("/repair", post(repair));
     let routes = finish_routes(routes).with_state(Arc::clone(&client));
     let stop = client.stop.clone().cancelled_owned();
     if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stop).await {
@@ -98,6 +100,16 @@ async fn fsck(State(client): Shared, _: Query<Nothing>) -> Result<Response, Refu
     hold_answer(&FsckHold { checkpoint }, hold, client.stop.clone())
 }
 
+/// Repairs what fsck found. A caller that hangs up does not stop it.
+async fn repair(
+    State(client): Shared,
+    _: Query<Nothing>,
+    Json(findings): Json<Vec<ClientFinding>>,
+) -> Result<axum::Json<Vec<Outcome>>, Refusal> {
+    let task = tokio::spawn(async move { client.repair(findings).await });
+    Ok(axum::Json(task.await.map_err(ClientError::from)??))
+}
+
 /// While it lives nothing is pruned; when it goes, so does the copy of the index.
 struct Hold {
     client: Arc<Client>,
@@ -137,6 +149,7 @@ impl From<ClientError> for Refusal {
             | ClientError::Listen { .. }
             | ClientError::Socket { .. }
             | ClientError::Signals(_)
+            | ClientError::NoServer
             | ClientError::Task(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Refusal::new(status, chain(&error))

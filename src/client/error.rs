@@ -47,6 +47,9 @@ pub enum ClientError {
     /// Nothing to go back to.
     #[error("{0} has no earlier generation; name a commit to go to")]
     NothingBefore(RepoName),
+    /// Nobody said where the primary is.
+    #[error("the primary's address is not known; give it with --server")]
+    NoServer,
     /// Nothing is committed yet.
     #[error("the repo {0} has no commit yet")]
     NoCommit(RepoName),

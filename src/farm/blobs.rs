@@ -110,6 +110,9 @@ impl Farm {
     /// Whether the blob file is in its place and looks as it was written: kind, size, mtime, mode and inode. An edit in place shows in
     /// one of them; damage of the disk does not, which is what `fsck` is for.
     pub fn blob_is_good(&self, key: BlobKey) -> Result<bool, FarmError> {
+        if self.pending.lock().expect("no holder of this lock panics").distrusted.contains(&key) {
+            return Ok(false);
+        }
         let Some(record) = self.blob_record(key)? else { return Ok(false) };
         let stat = self.blob_dir(key)?.stat_if_there(key.file_name().as_str())?;
         Ok(stat.is_some_and(|stat| {
@@ -165,6 +168,7 @@ impl Farm {
         }
         inodes.push(inode);
         let mut pending = self.pending.lock().expect("no holder of this lock panics");
+        pending.distrusted.remove(&key);
         pending.blobs.insert(key, BlobRecord { size, inodes });
         Ok(())
     }

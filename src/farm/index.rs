@@ -7,7 +7,7 @@ use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, IteratorMode, Options, W
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{BlobKey, FarmError, SharedDirs, SharedName};
+use super::{BlobKey, FarmError, Flaw, SharedDirs, SharedName};
 use crate::codec::{self, DecodeError, Reader, Writer};
 use crate::values::{BlobId, ChunkList, Commit, CommitId, RepoName, Tree, TreeId, TreePath};
 
@@ -292,6 +292,34 @@ impl Index {
         Ok(gone)
     }
 
+    // ---- repair ----
+
+    /// Whether a tree object is here and is what its id says.
+    pub fn tree_is_sound(&self, id: &TreeId) -> Result<bool, FarmError> {
+        let bytes = self.db.get_pinned_cf(self.family(TREES), id.as_bytes())?;
+        Ok(bytes.is_some_and(|bytes| TreeId::of(&bytes) == *id && codec::decode_tree(&bytes).is_ok()))
+    }
+
+    /// Whether a commit object is here and is what its id says.
+    pub fn commit_is_sound(&self, id: &CommitId) -> Result<bool, FarmError> {
+        let bytes = self.db.get_pinned_cf(self.family(COMMITS), id.as_bytes())?;
+        Ok(bytes.is_some_and(|bytes| CommitId::of(&bytes) == *id && codec::decode_commit(&bytes).is_ok()))
+    }
+
+    /// Forgets what a survey could not read, so that it counts as missing, and no longer fails whoever reads it. One synced write.
+    pub fn forget_flaws(&self, flaws: &[Flaw]) -> Result<(), FarmError> {
+        let mut batch = WriteBatch::default();
+        for flaw in flaws {
+            match flaw {
+                Flaw::Tree(id) => batch.delete_cf(self.family(TREES), id.as_bytes()),
+                Flaw::Commit(id) => batch.delete_cf(self.family(COMMITS), id.as_bytes()),
+                Flaw::Record { family, key } => batch.delete_cf(self.family(family), unhex(key)),
+                Flaw::Blocks { .. } => {}
+            }
+        }
+        Ok(self.db.write_opt(batch, &synced())?)
+    }
+
     // ---- state ----
 
     /// What is noted for a repo.
@@ -355,6 +383,12 @@ pub(super) fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// The inverse of [`hex`], of what it gave.
+pub(super) fn unhex(text: &str) -> Vec<u8> {
+    let digits = text.as_bytes().chunks_exact(2);
+    digits.filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 fn encode_blob(record: &BlobRecord) -> Vec<u8> {

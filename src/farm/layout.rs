@@ -59,6 +59,11 @@ impl BlobKey {
         super::index::hex(&self.to_bytes())
     }
 
+    /// The inverse of [`BlobKey::index_key`].
+    pub fn from_index_key(text: &str) -> Option<Self> {
+        Self::from_bytes(&super::index::unhex(text))
+    }
+
     /// The key with these bytes.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         match bytes.split_last_chunk::<1>()? {
@@ -122,6 +127,11 @@ impl SharedName {
     /// Its key in the index as a damaged record's is told: in hexadecimal digits.
     pub fn index_key(&self) -> String {
         super::index::hex(self.0.as_bytes())
+    }
+
+    /// The inverse of [`SharedName::index_key`].
+    pub fn from_index_key(text: &str) -> Option<Self> {
+        Self::parse(&super::index::unhex(text))
     }
 
     /// The tree that it holds.

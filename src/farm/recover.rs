@@ -26,7 +26,7 @@ impl Farm {
             );
             return Ok(());
         }
-        self.remove_unvouched(&vouched)?;
+        self.remove_unvouched(&generations, &vouched)?;
         self.forget_vanished(&generations)?;
         self.follow_move(&generations)
     }
@@ -47,19 +47,27 @@ impl Farm {
         Ok(false)
     }
 
-    fn remove_unvouched(&self, vouched: &BTreeSet<(RepoName, CommitId)>) -> Result<(), FarmError> {
+    fn remove_unvouched(
+        &self,
+        generations: &[(RepoName, CommitId, GenerationRecord)],
+        vouched: &BTreeSet<(RepoName, CommitId)>,
+    ) -> Result<(), FarmError> {
         for repo in self.known_repos()? {
-            let generations = self.generations_dir(&repo)?;
-            for entry in generations.list()? {
+            let dir = self.generations_dir(&repo)?;
+            for entry in dir.list()? {
                 let commit = std::str::from_utf8(entry.name.as_bytes()).ok().and_then(|text| text.parse().ok());
                 if !commit.is_some_and(|commit| vouched.contains(&(repo.clone(), commit))) {
-                    generations.remove_all(&entry.name)?;
+                    dir.remove_all(&entry.name)?;
                 }
             }
         }
         let built = self.index.all_built()?;
+        // A tree that a generation links to stays, whatever became of its record: Puppet reads it, and it is built anew with the next plan.
+        let mut needed: BTreeSet<&SharedName> = built.values().flatten().map(|(_, name)| name).collect();
+        needed.extend(generations.iter().flat_map(|(_, _, record)| &record.shared).map(|(_, name)| name));
         for entry in self.trees.list()? {
-            if !SharedName::parse(entry.name.as_bytes()).is_some_and(|name| built.contains_key(&name)) {
+            let name = SharedName::parse(entry.name.as_bytes());
+            if !name.is_some_and(|name| built.contains_key(&name) || needed.contains(&name)) {
                 self.trees.remove_all(&entry.name)?;
             }
         }
@@ -127,6 +135,8 @@ impl Farm {
         }
         self.build_generation(&plan, &linked, &progress)?;
         // Building it is not deploying it: when it was current stays noted.
-        self.index.put_generation(repo, id, record)
+        let built = self.index.generation(repo, &id)?.ok_or(FarmError::GenerationMissing(id))?;
+        let GenerationRecord { built: first, deployed, .. } = *record;
+        self.index.put_generation(repo, id, &GenerationRecord { built: first, deployed, ..built })
     }
 }

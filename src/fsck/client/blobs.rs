@@ -130,25 +130,32 @@ impl Check<'_> {
     /// Reads and hashes inodes that only trees have.
     pub(super) fn hash_retired(&self, retired: Vec<Retired>) -> Result<(), FsckError> {
         let mut buffer = vec![0; BUFFER];
-        for Retired { holder, path, key, stat } in retired {
+        for Retired { places, key, stat } in retired {
             self.go_on()?;
-            let Some((dir, name)) = self.open_parent(&holder, &path)? else { continue };
-            let found = match dir.open_file(&name) {
-                Ok(file) => self.hash(file, &dir.path_of(&name), &mut buffer)?,
-                // Built anew meanwhile.
-                Err(error) if error.is_not_found() && self.since.is_live() => continue,
-                Err(error) => return Err(error.into()),
-            };
+            let Some(found) = self.hash_entry(&places, &mut buffer)? else { continue };
             let wanted = key.mode(self.file_mode());
-            if found != key.id {
-                self.find(ClientFinding::EntryDamaged { holder, path, file: file(key) });
-            } else if stat.mode != wanted {
-                self.find(ClientFinding::EntryMode { holder, path, found: stat.mode, wanted });
-            } else if stat.mtime != blob_mtime(&key.id) {
-                self.find(ClientFinding::EntryTime { holder, path });
+            for (holder, path) in places {
+                if found != key.id {
+                    self.find(ClientFinding::EntryDamaged { holder, path, file: file(key) });
+                } else if stat.mode != wanted {
+                    self.find(ClientFinding::EntryMode { holder, path, found: stat.mode, wanted });
+                } else if stat.mtime != blob_mtime(&key.id) {
+                    self.find(ClientFinding::EntryTime { holder, path });
+                }
             }
         }
         Ok(())
+    }
+
+    /// The content behind entries that are one inode; `None` where a daemon has built the first anew meanwhile.
+    fn hash_entry(&self, places: &[(Holder, TreePath)], buffer: &mut [u8]) -> Result<Option<BlobId>, FsckError> {
+        let Some((holder, path)) = places.first() else { return Ok(None) };
+        let Some((dir, name)) = self.open_parent(holder, path)? else { return Ok(None) };
+        match dir.open_file(&name) {
+            Ok(file) => self.hash(file, &dir.path_of(&name), buffer).map(Some),
+            Err(error) if error.is_not_found() && self.since.is_live() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The directory of an entry, and its name there; `None` where it is gone.

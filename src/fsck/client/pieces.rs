@@ -16,8 +16,8 @@ use crate::values::{Commit, CommitId, Name, RepoName, TreeId, TreePath};
 
 /// An inode that only trees have.
 pub(super) struct Retired {
-    pub(super) holder: Holder,
-    pub(super) path: TreePath,
+    /// Every entry that is a link to it.
+    pub(super) places: Vec<(Holder, TreePath)>,
     pub(super) key: BlobKey,
     pub(super) stat: Stat,
 }
@@ -215,7 +215,8 @@ impl Check<'_> {
         for (path, deviation) in deviations.drain(..) {
             if let Some((holder, path, key, stat)) = self.deviation(holder, path, deviation) {
                 let mut retired = retired.lock().unwrap_or_else(PoisonError::into_inner);
-                retired.entry(stat.inode).or_insert(Retired { holder, path, key, stat });
+                let retired = retired.entry(stat.inode).or_insert_with(|| Retired { places: Vec::new(), key, stat });
+                retired.places.push((holder, path));
             }
         }
         Ok(entries)

@@ -5,12 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 use super::pieces::Pieces;
 use super::{Check, FsckError, place};
 use crate::disk::{Dir, Kind};
-use crate::farm::{SharedName, parse_current};
+use crate::farm::{IN_REPO, SharedName, parse_current};
 use crate::findings::ClientFinding;
 use crate::values::{CommitId, Name, RepoName, TreePath};
-
-/// What a repo's directory may hold; the last two for the moment in which they are replaced.
-const IN_REPO: [&[u8]; 5] = [b"generations", b"current", b"flush-pending", b".current.new", b".flush-pending.new"];
 
 impl Check<'_> {
     pub(super) fn places(&self, pieces: &Pieces) -> Result<(), FsckError> {

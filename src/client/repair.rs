@@ -1,0 +1,417 @@
+//! What `fsck` found, put right: from what is here, else from the primary; then every finding is looked at again.
+//!
+//! ```text
+//! repair.rs   the order of things: index, objects, blobs, then what is built of them
+//! verify.rs   whether a finding still holds
+//! ```
+//!
+//! Nothing is believed of a finding but where to look: only what is still wrong is touched. What Puppet reads changes in whole steps,
+//! a file's place or a tree at a time, and to the content that the commit has.
+//!
+//! Deliberately absent: looking for damage, which is `fsck`'s.
+
+mod verify;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use tokio_util::sync::CancellationToken;
+
+use super::ClientError;
+use super::receive::{Received, Wanted, receive};
+use super::state::{Client, SERVER_NOTE};
+use crate::farm::{BlobKey, Farm, FarmError, FarmSettings, Index, MissingBlob, Piece, SharedName};
+use crate::findings::{BlobFile, ClientFinding, Holder, Outcome};
+use crate::http::chain;
+use crate::pause::{Paused, Scope};
+use crate::progress::Progress;
+use crate::remote::{ObjectStream, Remote, encode_path};
+use crate::values::{BlobId, CommitId, MAX_DEPTH, RepoName};
+use crate::wire::api::{FetchRequest, ObjectAt, ObjectId, ObjectsRequest};
+use verify::Verdicts;
+
+impl Client {
+    /// Repairs what is still wrong, and says of each finding what became of it.
+    pub(super) async fn repair(&self, findings: Vec<ClientFinding>) -> Result<Vec<Outcome>, ClientError> {
+        let medic = Medic {
+            farm: Arc::clone(&self.farm),
+            remote: Some(self.remote.clone()),
+            stop: self.stop.clone(),
+            progress: Arc::default(),
+        };
+        let mut troubles = {
+            let _working = self.work.lock().await;
+            medic.mend(&findings).await?
+        };
+        for repo in to_deploy(&findings) {
+            if let Err(error) = self.deploy_again(&repo).await {
+                troubles.push(chain(&error));
+            }
+        }
+        self.news.notify_one();
+        medic.outcomes(findings, troubles).await
+    }
+
+    /// Makes a repo's `current` anew, by a deploy like any other.
+    async fn deploy_again(&self, name: &RepoName) -> Result<(), ClientError> {
+        let repo = name.clone();
+        let pinned = self.blocking(move |farm| farm.state(&repo)).await?.pinned;
+        match pinned {
+            Some(commit) => {
+                let _working = self.work.lock().await;
+                self.bring(name, commit).await
+            }
+            None => self.sync_now(name).await,
+        }
+    }
+}
+
+/// Repairs a data directory without a daemon. `server` is the primary's address where it is not the one that was last configured.
+pub async fn repair_offline(
+    data_dir: &Path,
+    server: Option<&str>,
+    findings: Vec<ClientFinding>,
+    progress: Arc<Progress>,
+) -> Result<Vec<Outcome>, ClientError> {
+    let path = data_dir.to_owned();
+    let opened = tokio::task::spawn_blocking(move || open_offline(&path));
+    let (farm, noted) = opened.await??;
+    let remote = server.map(str::to_owned).or(noted).map(|server| Remote::new(&server)).transpose()?;
+    let medic = Medic { farm: Arc::new(farm), remote, stop: CancellationToken::new(), progress };
+    let mut troubles = medic.mend(&findings).await?;
+    for repo in to_deploy(&findings) {
+        if let Err(error) = medic.blocking(move |farm| show_again(farm, &repo)).await {
+            troubles.push(chain(&error));
+        }
+    }
+    medic.outcomes(findings, troubles).await
+}
+
+/// Opens a farm as its daemon would, and gives the primary's address that was noted.
+fn open_offline(path: &Path) -> Result<(Farm, Option<String>), FarmError> {
+    let data = crate::datadir::DataDir::open_existing(path, crate::datadir::Kind::Client)?;
+    let index = Index::open(&data.path.join("index"))?;
+    // A farm whose index has unreadable records does not open.
+    let survey = index.survey(&Progress::default())?;
+    index.forget_flaws(&survey.flaws)?;
+    let server = index.meta(SERVER_NOTE)?.and_then(|bytes| String::from_utf8(bytes).ok());
+    drop((index, data));
+    let defaults = FarmSettings::default();
+    let settings = FarmSettings { file_mode: survey.file_mode.unwrap_or(defaults.file_mode), reader_group: None };
+    Ok((Farm::open_existing(path, settings)?, server))
+}
+
+/// Without a daemon nobody pauses and flushes: where nothing is shown at all, what was shown last is shown again, and a flush is owed.
+fn show_again(farm: &Farm, repo: &RepoName) -> Result<(), FarmError> {
+    if farm.current(repo)?.is_some() {
+        return Ok(());
+    }
+    let last = farm.generations(repo)?.into_iter().find(|generation| generation.record.deployed > 0);
+    let Some(last) = last else { return Ok(()) };
+    farm.owe_flush(repo, Scope::Everything)?;
+    farm.prepare_swap(repo, &last.commit)?.make(&Paused::nothing())?;
+    farm.confirm(repo, last.commit)
+}
+
+/// The repos whose `current` is to be made anew.
+fn to_deploy(findings: &[ClientFinding]) -> BTreeSet<RepoName> {
+    let repos = findings.iter().filter_map(|finding| match finding {
+        ClientFinding::CurrentMissing { repo }
+        | ClientFinding::CurrentOdd { repo }
+        | ClientFinding::CurrentUnknown { repo, .. } => Some(repo.clone()),
+        _ => None,
+    });
+    repos.collect()
+}
+
+/// Repairs one farm.
+struct Medic {
+    farm: Arc<Farm>,
+    /// The primary, where its address is known.
+    remote: Option<Remote>,
+    stop: CancellationToken,
+    progress: Arc<Progress>,
+}
+
+impl Medic {
+    async fn blocking<T: Send + 'static, E: Into<ClientError> + Send + 'static>(
+        &self,
+        work: impl FnOnce(&Farm) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, ClientError> {
+        let farm = Arc::clone(&self.farm);
+        tokio::task::spawn_blocking(move || work(&farm)).await?.map_err(Into::into)
+    }
+
+    /// Does what can be done. Gives what could not, in words: one failure does not keep the rest from being repaired.
+    async fn mend(&self, findings: &[ClientFinding]) -> Result<Vec<String>, ClientError> {
+        let mut troubles = Vec::new();
+        self.blocking(|farm| {
+            let survey = farm.index().survey(&Progress::default())?;
+            farm.index().forget_flaws(&survey.flaws)
+        })
+        .await?;
+        if findings.iter().any(concerns_objects) {
+            note(self.fetch_objects().await, &mut troubles);
+        }
+        let suspects: BTreeSet<BlobKey> = findings.iter().filter_map(blob_in_doubt).collect();
+        if !suspects.is_empty() {
+            note(self.mend_blobs(suspects).await, &mut troubles);
+        }
+        let (findings, built) = (findings.to_vec(), troubles);
+        self.blocking(move |farm| {
+            let mut troubles = built;
+            Builder { farm, troubles: &mut troubles }.build(&findings);
+            Ok::<_, ClientError>(troubles)
+        })
+        .await
+    }
+
+    // ---- objects ----
+
+    /// Fetches the commits and trees that generations need and the index lacks.
+    async fn fetch_objects(&self) -> Result<(), ClientError> {
+        let generations = self.blocking(|farm| farm.index().generations()).await?;
+        for (repo, commit, _) in generations {
+            if self.blocking(move |farm| farm.index().commit(&commit)).await?.is_none() {
+                let stream = self.remote()?.fetch(&repo, &FetchRequest { want: commit, have: Vec::new() }).await?;
+                self.take(stream, Wanted::everything(commit)).await?;
+            }
+            // Level by level: what a missing tree names is known once it is here.
+            for _ in 0..=MAX_DEPTH {
+                let missing = self.blocking(move |farm| farm.missing_trees(&commit, None)).await?;
+                if missing.is_empty() {
+                    break;
+                }
+                let asked = &missing[..missing.len().min(ObjectsRequest::MAX)];
+                let objects = asked.iter().map(|tree| (encode_path(&tree.at), ObjectId::Tree(tree.subtree.id)));
+                let came = self.ask(&repo, commit, objects.collect(), Wanted::trees(asked)).await?;
+                if came == Received::default() {
+                    return Err(ClientError::Stuck(commit));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    // ---- blobs ----
+
+    /// Writes blob files anew, from what is here or else from the primary, and builds anew what links to them.
+    async fn mend_blobs(&self, suspects: BTreeSet<BlobKey>) -> Result<(), ClientError> {
+        let (lacking, mended) = self.blocking(move |farm| mend_here(farm, &suspects)).await?;
+        let wanted = lacking.clone();
+        let places = self.blocking(move |farm| farm.places_of(&wanted)).await?;
+        let mut outcome = Ok(());
+        for ((repo, commit), blobs) in places {
+            for some in in_parts(blobs) {
+                let objects = some.iter().map(|(id, blob)| (encode_path(&blob.at), ObjectId::Blob(*id)));
+                let came = self.ask(&repo, commit, objects.collect(), Wanted::blobs(some.iter())).await;
+                outcome = outcome.and(came.map(drop));
+            }
+        }
+        self.blocking(move |farm| {
+            farm.settle()?;
+            let mut right: BTreeSet<BlobId> = mended.into_iter().map(|key| key.id).collect();
+            for key in lacking {
+                if farm.blob_is_good(key)? {
+                    right.insert(key.id);
+                }
+            }
+            if !right.is_empty() {
+                farm.rebuild_holders(&right)?;
+            }
+            Ok::<_, FarmError>(())
+        })
+        .await?;
+        outcome
+    }
+
+    fn remote(&self) -> Result<&Remote, ClientError> {
+        self.remote.as_ref().ok_or(ClientError::NoServer)
+    }
+
+    async fn ask(
+        &self,
+        repo: &RepoName,
+        commit: CommitId,
+        objects: Vec<(String, ObjectId)>,
+        wanted: Wanted,
+    ) -> Result<Received, ClientError> {
+        let objects = objects.into_iter().map(|(path, id)| ObjectAt { path, id }).collect();
+        let stream = self.remote()?.objects(repo, &ObjectsRequest { commit, objects }).await?;
+        self.take(stream, wanted).await
+    }
+
+    async fn take(&self, stream: ObjectStream, wanted: Wanted) -> Result<Received, ClientError> {
+        let stream = stream.counting_on(Arc::new(AtomicU64::new(0))).until(self.stop.clone());
+        let progress = Arc::clone(&self.progress);
+        self.blocking(move |farm| receive(farm, stream, wanted, &progress)).await
+    }
+
+    // ---- what became of it ----
+
+    async fn outcomes(&self, findings: Vec<ClientFinding>, troubles: Vec<String>) -> Result<Vec<Outcome>, ClientError> {
+        self.blocking(move |farm| {
+            let mut verdicts = Verdicts::new(farm);
+            let outcome = |finding: ClientFinding| match verdicts.holds(&finding) {
+                Ok(false) => Outcome::repaired(finding, "all is well there now"),
+                Ok(true) => {
+                    let why = if troubles.is_empty() { advice(&finding).to_owned() } else { troubles.join("; ") };
+                    Outcome::remains(finding, why)
+                }
+                Err(error) => Outcome::remains(finding, chain(&error)),
+            };
+            Ok::<_, ClientError>(findings.into_iter().map(outcome).collect())
+        })
+        .await
+    }
+}
+
+fn note(outcome: Result<(), ClientError>, troubles: &mut Vec<String>) {
+    if let Err(error) = outcome {
+        troubles.push(chain(&error));
+    }
+}
+
+/// Mends what can be mended without the primary. Gives what cannot, and what was.
+fn mend_here(farm: &Farm, suspects: &BTreeSet<BlobKey>) -> Result<(BTreeSet<BlobKey>, BTreeSet<BlobKey>), FarmError> {
+    let (mut lacking, mut mended) = (BTreeSet::new(), BTreeSet::new());
+    for key in suspects {
+        if farm.blob_is_sound(*key)? {
+            continue;
+        }
+        let list = if farm.mend_blob(*key)? { &mut mended } else { &mut lacking };
+        list.insert(*key);
+    }
+    farm.settle()?;
+    Ok((lacking, mended))
+}
+
+/// As many as one request may ask for, at a time.
+fn in_parts(mut blobs: BTreeMap<BlobId, MissingBlob>) -> Vec<BTreeMap<BlobId, MissingBlob>> {
+    let mut parts = Vec::new();
+    while let Some(border) = blobs.keys().nth(ObjectsRequest::MAX).copied() {
+        let rest = blobs.split_off(&border);
+        parts.push(std::mem::replace(&mut blobs, rest));
+    }
+    parts.push(blobs);
+    parts
+}
+
+fn key(file: &BlobFile) -> BlobKey {
+    BlobKey { id: file.id, executable: file.executable }
+}
+
+/// The blob file that must be written anew where it is still wrong.
+fn blob_in_doubt(finding: &ClientFinding) -> Option<BlobKey> {
+    match finding {
+        ClientFinding::BlobFileDamaged { file }
+        | ClientFinding::BlobFileMissing { file }
+        | ClientFinding::BlobFileReplaced { file }
+        | ClientFinding::IndexBlobMissing { file, .. }
+        | ClientFinding::IndexBlobSize { file } => Some(key(file)),
+        ClientFinding::IndexRecordUnreadable { family, key } if family == "blobs" => BlobKey::from_index_key(key),
+        _ => None,
+    }
+}
+
+fn concerns_objects(finding: &ClientFinding) -> bool {
+    matches!(
+        finding,
+        ClientFinding::IndexTreeDamaged { .. }
+            | ClientFinding::IndexTreeMissing { .. }
+            | ClientFinding::IndexCommitDamaged { .. }
+            | ClientFinding::IndexCommitMissing { .. }
+    )
+}
+
+/// What to do about what no repair puts right.
+fn advice(finding: &ClientFinding) -> &'static str {
+    match finding {
+        ClientFinding::IndexBlocksDamaged { .. } => {
+            "stop the client, remove index/, start it again: it fetches everything anew, and what is live stays live meanwhile"
+        }
+        ClientFinding::IndexTreeTotals { .. } => "the commit itself is wrong; make a new one on the primary",
+        ClientFinding::CurrentMissing { .. }
+        | ClientFinding::CurrentOdd { .. }
+        | ClientFinding::CurrentUnknown { .. } => "`sceneshift sync` deploys the newest commit",
+        _ => "it could not be repaired; `sceneshift fsck` shows what is in its way",
+    }
+}
+
+/// Puts right what is made of objects and blobs.
+struct Builder<'a> {
+    farm: &'a Farm,
+    troubles: &'a mut Vec<String>,
+}
+
+impl Builder<'_> {
+    fn build(&mut self, findings: &[ClientFinding]) {
+        let (mut pieces, mut in_doubt) = (BTreeSet::new(), BTreeSet::new());
+        for finding in findings {
+            match finding {
+                ClientFinding::BlobFileMode { file, .. } | ClientFinding::BlobFileTime { file } => {
+                    self.attempt(|farm| farm.reset_blob(key(file)));
+                }
+                ClientFinding::ForeignFile { path } => self.attempt(|farm| farm.remove_foreign(path)),
+                ClientFinding::PlaceMode { path, wanted, .. } => {
+                    self.attempt(|farm| farm.set_place_mode(path, *wanted));
+                }
+                ClientFinding::SharedTreeUnvouched { tree, .. } | ClientFinding::IndexTreeLinks { tree } => {
+                    in_doubt.extend(SharedName::parse(tree.as_bytes()));
+                }
+                ClientFinding::IndexRecordUnreadable { family, key } if family == "built" => {
+                    in_doubt.extend(SharedName::from_index_key(key));
+                }
+                other => pieces.extend(piece(other)),
+            }
+        }
+        // Shared trees before roots, which lead to them.
+        for name in in_doubt {
+            self.attempt(|farm| if farm.is_vouched(&name)? { Ok(()) } else { farm.revouch(&name) });
+        }
+        for piece in pieces {
+            self.attempt(|farm| {
+                let is_right = match &piece {
+                    Piece::Root(repo, commit) => farm.generation_is_right(repo, commit)?,
+                    Piece::Shared(_) => true,
+                };
+                let sound = is_right && farm.wrong_entries(&piece)?.is_some_and(|wrong| wrong.is_empty());
+                if sound { Ok(()) } else { farm.rebuild(&piece).map(drop) }
+            });
+        }
+    }
+
+    fn attempt(&mut self, work: impl FnOnce(&Farm) -> Result<(), FarmError>) {
+        if let Err(error) = work(self.farm) {
+            self.troubles.push(chain(&error));
+        }
+    }
+}
+
+/// The piece that a finding is about, where it is about one.
+fn piece(finding: &ClientFinding) -> Option<Piece> {
+    match finding {
+        ClientFinding::EntryMissing { holder, .. }
+        | ClientFinding::EntryForeign { holder, .. }
+        | ClientFinding::EntryKind { holder, .. }
+        | ClientFinding::EntryNotTheBlob { holder, .. }
+        | ClientFinding::EntryDamaged { holder, .. }
+        | ClientFinding::EntryMode { holder, .. }
+        | ClientFinding::EntryTime { holder, .. }
+        | ClientFinding::LinkRetargeted { holder, .. } => held_by(holder),
+        ClientFinding::SharedTreeMissing { tree } => SharedName::parse(tree.as_bytes()).map(Piece::Shared),
+        ClientFinding::GenerationMissing { repo, commit }
+        | ClientFinding::IdsWrong { repo, commit, .. }
+        | ClientFinding::IndexGenerationLinks { repo, commit } => Some(Piece::Root(repo.clone(), *commit)),
+        _ => None,
+    }
+}
+
+fn held_by(holder: &Holder) -> Option<Piece> {
+    match holder {
+        Holder::Tree(name) => SharedName::parse(name.as_bytes()).map(Piece::Shared),
+        Holder::Generation { repo, commit } => Some(Piece::Root(repo.clone(), *commit)),
+    }
+}
