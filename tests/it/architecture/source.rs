@@ -31,7 +31,7 @@ fn collect(directory: &Path, prefix: &str, found: &mut Vec<Source>) {
             if name != "tests" {
                 collect(&entry.path(), &format!("{path}/"), found);
             }
-        } else if name.ends_with(".rs") && name != "tests.rs" {
+        } else if name.ends_with(".rs") && !matches!(name.as_str(), "tests.rs" | "testing.rs") {
             found.push(Source::new(&path, &fs::read_to_string(entry.path()).unwrap()));
         }
     }
