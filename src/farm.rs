@@ -59,7 +59,7 @@ pub use index::{BlobRecord, ChunkPlace, GenerationRecord, Index, Raw as RawRecor
 pub use inspect::{Deviation, Inode, Inspection};
 pub use layout::{BlobKey, SharedName, blob_mtime};
 pub(crate) use mend::IN_REPO;
-pub use mend::Piece;
+pub use mend::{BlobPlaces, Piece};
 pub use needs::{MissingBlob, MissingTree};
 pub use plan::{Ground, Plan, SharedTree};
 pub use prune::{Pruned, Retention};

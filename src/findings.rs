@@ -114,11 +114,11 @@ mod path_text {
     const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
 
     pub(super) fn serialize<S: Serializer>(path: &TreePath, serializer: S) -> Result<S::Ok, S::Error> {
-        let text: String = path.as_bytes().utf8_chunks().map(encode).collect();
+        let text: String = path.as_bytes().utf8_chunks().map(|chunk| encode(&chunk)).collect();
         serializer.serialize_str(&text)
     }
 
-    fn encode(chunk: std::str::Utf8Chunk<'_>) -> String {
+    fn encode(chunk: &std::str::Utf8Chunk<'_>) -> String {
         let mut text = String::new();
         for piece in chunk.valid().split_inclusive(|character: char| !character.is_ascii()) {
             let at =

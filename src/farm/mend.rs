@@ -23,6 +23,9 @@ pub enum Piece {
     Root(RepoName, CommitId),
 }
 
+/// Where blobs stand: by the commit that has them.
+pub type BlobPlaces = BTreeMap<(RepoName, CommitId), BTreeMap<BlobId, MissingBlob>>;
+
 /// What repos may hold; also what `fsck` takes for theirs.
 pub(crate) const IN_REPO: [&[u8]; 5] =
     [b"generations", b"current", b"flush-pending", b".current.new", b".flush-pending.new"];
@@ -69,11 +72,8 @@ impl Farm {
     }
 
     /// Where these blobs stand in commits that have a generation here. Those that stand nowhere are left out.
-    pub fn places_of(
-        &self,
-        wanted: &BTreeSet<BlobKey>,
-    ) -> Result<BTreeMap<(RepoName, CommitId), BTreeMap<BlobId, MissingBlob>>, FarmError> {
-        let mut places: BTreeMap<_, BTreeMap<BlobId, MissingBlob>> = BTreeMap::new();
+    pub fn places_of(&self, wanted: &BTreeSet<BlobKey>) -> Result<BlobPlaces, FarmError> {
+        let mut places = BlobPlaces::new();
         let (mut left, mut seen) = (wanted.clone(), BTreeSet::new());
         for (repo, id, _) in self.index.generations()? {
             let Some(commit) = self.index.commit(&id)? else { continue };

@@ -6,6 +6,7 @@ mod index;
 mod links;
 mod places;
 mod primary;
+mod repaired;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

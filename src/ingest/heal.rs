@@ -11,7 +11,7 @@ use crate::codec::decode_tree;
 use crate::findings::{Outcome, PrimaryFinding};
 use crate::progress::Progress;
 use crate::store::{Family, Key, ReadStore, Store, StoreError};
-use crate::values::{BlobId, Hasher, RepoName, TagName, TreeId, TreePath};
+use crate::values::{BlobId, CommitId, Hasher, RepoName, TagName, TreeId, TreePath};
 
 /// Repairs what is still wrong, and says of each finding what became of it. Blocks; waits for commits under way.
 pub fn heal(store: &Store, repos: &[Repo], findings: Vec<PrimaryFinding>, progress: &Progress) -> Vec<Outcome> {
@@ -95,12 +95,12 @@ fn forget_lies(store: &Store, findings: &[PrimaryFinding]) -> Result<(), IngestE
 fn remove_names(store: &Store, findings: &[PrimaryFinding]) -> Result<(), IngestError> {
     for finding in findings {
         match finding {
-            PrimaryFinding::TagMissingCommit { repo, tag, commit } if store.commit(commit)?.is_none() => {
+            PrimaryFinding::TagMissingCommit { repo, tag, commit } if names_nothing(store, repo, tag, commit)? => {
                 store.remove_tag(repo, tag)?;
             }
             PrimaryFinding::TagUnreadable { key } => {
                 if let Some((repo, tag)) = tag_of(key)
-                    && store.tag_is_unreadable(&repo, &tag)?
+                    && tag_is_unreadable(store, &repo, &tag)?
                 {
                     store.remove_tag(&repo, &tag)?;
                 }
@@ -118,6 +118,19 @@ fn tag_of(key: &str) -> Option<(RepoName, TagName)> {
     Some((repo.parse().ok()?, tag.parse().ok()?))
 }
 
+/// Whether a tag still names this commit, which is not stored.
+fn names_nothing(store: &Store, repo: &RepoName, tag: &TagName, commit: &CommitId) -> Result<bool, StoreError> {
+    Ok(store.tag(repo, tag)? == Some(*commit) && store.commit(commit)?.is_none())
+}
+
+fn tag_is_unreadable(store: &Store, repo: &RepoName, tag: &TagName) -> Result<bool, StoreError> {
+    match store.tag(repo, tag) {
+        Ok(_) => Ok(false),
+        Err(StoreError::Damaged { .. }) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 /// Whether a finding is so now.
 fn holds(store: &Store, finding: &PrimaryFinding) -> Result<bool, StoreError> {
     Ok(match finding {
@@ -126,11 +139,9 @@ fn holds(store: &Store, finding: &PrimaryFinding) -> Result<bool, StoreError> {
         | PrimaryFinding::BlobMissing { id, .. } => !is_sound(store, id),
         PrimaryFinding::ChunkMissing { blob, .. } | PrimaryFinding::ChunkLength { blob, .. } => !is_sound(store, blob),
         PrimaryFinding::TreeDamaged { id } | PrimaryFinding::TreeMissing { id, .. } => !tree_is_sound(store, id),
-        PrimaryFinding::TagMissingCommit { repo, tag, commit } => {
-            store.commit(commit)?.is_none() && store.tags(repo)?.iter().any(|(other, id)| other == tag && id == commit)
-        }
+        PrimaryFinding::TagMissingCommit { repo, tag, commit } => names_nothing(store, repo, tag, commit)?,
         PrimaryFinding::TagUnreadable { key } => match tag_of(key) {
-            Some((repo, tag)) => store.tag_is_unreadable(&repo, &tag)?,
+            Some((repo, tag)) => tag_is_unreadable(store, &repo, &tag)?,
             None => true,
         },
         PrimaryFinding::StatCacheLies { repo, dir } => match store.stat_record(repo, dir)? {

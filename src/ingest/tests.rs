@@ -4,6 +4,7 @@ mod cache;
 mod content;
 mod environments;
 mod estate;
+mod heal;
 mod history;
 mod refused;
 mod torn;

@@ -54,10 +54,9 @@ impl Store {
         Ok(tags)
     }
 
-    /// Whether a tag's record is there and is none.
-    pub fn tag_is_unreadable(&self, repo: &RepoName, tag: &TagName) -> Result<bool, StoreError> {
-        let record = read::record(self, Family::Tags, &repo_key(repo, tag.as_str().as_bytes()))?;
-        Ok(record.is_some_and(|value| read::decode_commit_id(&value).is_err()))
+    /// The commit of `repo` that has this name.
+    pub fn tag(&self, repo: &RepoName, tag: &TagName) -> Result<Option<CommitId>, StoreError> {
+        read::decoded(self, Family::Tags, &repo_key(repo, tag.as_str().as_bytes()), read::decode_commit_id)
     }
 
     /// Removes the record with this key, as [`Key`] shows it, among objects of this family, where the key is no id.

@@ -28,7 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // What the primary's server and the client's small one have in common.
     ("http", &["values", "wire", "disk", "datadir"]),
     // The primary.
-    ("ingest", &["values", "codec", "progress", "disk", "store", "wire"]),
+    ("ingest", &["values", "codec", "progress", "findings", "disk", "store", "wire"]),
     (
         "server",
         &["values", "codec", "progress", "config", "findings", "disk", "datadir", "store", "wire", "http", "ingest"],

@@ -5,4 +5,5 @@
 mod architecture;
 mod cli;
 mod examples;
+mod fsck;
 mod vectors;

@@ -42,7 +42,7 @@ impl<'a> Verdicts<'a> {
             | ClientFinding::EntryTime { holder, path }
             | ClientFinding::LinkRetargeted { holder, path, .. } => self.entry_is_wrong(holder, path)?,
             ClientFinding::SharedTreeMissing { tree } => match SharedName::parse(tree.as_bytes()) {
-                Some(name) => self.piece(Piece::Shared(name))?.is_none(),
+                Some(name) => self.piece(&Piece::Shared(name))?.is_none(),
                 None => false,
             },
             ClientFinding::SharedTreeUnvouched { tree, .. } | ClientFinding::IndexTreeLinks { tree } => {
@@ -84,17 +84,17 @@ impl<'a> Verdicts<'a> {
     fn entry_is_wrong(&mut self, holder: &Holder, path: &TreePath) -> Result<bool, FarmError> {
         match held_by(holder) {
             // A piece that is gone for good holds nothing wrong.
-            Some(piece) => Ok(self.piece(piece)?.as_ref().is_some_and(|wrong| wrong.contains(path))),
+            Some(piece) => Ok(self.piece(&piece)?.as_ref().is_some_and(|wrong| wrong.contains(path))),
             None => Ok(false),
         }
     }
 
-    fn piece(&mut self, piece: Piece) -> Result<&Option<BTreeSet<TreePath>>, FarmError> {
-        if !self.pieces.contains_key(&piece) {
-            let wrong = self.farm.wrong_entries(&piece)?;
+    fn piece(&mut self, piece: &Piece) -> Result<&Option<BTreeSet<TreePath>>, FarmError> {
+        if !self.pieces.contains_key(piece) {
+            let wrong = self.farm.wrong_entries(piece)?;
             self.pieces.insert(piece.clone(), wrong);
         }
-        Ok(&self.pieces[&piece])
+        Ok(&self.pieces[piece])
     }
 
     fn shows_nothing_known(&self, repo: &RepoName) -> Result<bool, FarmError> {
