@@ -2,6 +2,7 @@
 # make demo        a primary and two clients on this machine: commit, deploy, damage, repair
 # make check       formatting, clippy, the dependency audit
 # make bench       benchmarks (release profile; ccache spares most of RocksDB)
+# make fuzz        every fuzz target for 15 seconds; scripts/fuzz.sh runs one for longer
 # make fuzz-build  the fuzz targets, built but not run
 # make vectors     the golden vectors of storage-format.md and the fuzz targets' seeds, made anew
 #
@@ -10,7 +11,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := test
-.PHONY: test demo check bench fuzz-build vectors
+.PHONY: test demo check bench fuzz fuzz-build vectors
 
 SETUP = . scripts/setup.sh
 
@@ -21,14 +22,17 @@ demo:
 	@need="build modules"; $(SETUP); cargo build --locked --bin sceneshift; scripts/demo.sh "$$CARGO_TARGET_DIR/debug/sceneshift"
 
 check:
-	@$(SETUP); cargo fmt --check; cargo clippy --locked --all-targets -- -D warnings
+	@$(SETUP); cargo fmt --check; cargo fmt --check --manifest-path fuzz/Cargo.toml; cargo clippy --locked --all-targets -- -D warnings
 	@$(SETUP); scripts/audit.sh
 
 bench:
-	@need="build modules"; $(SETUP); cargo bench --locked
+	@$(SETUP); cargo bench --locked --bench micro
 
 fuzz-build:
-	@$(SETUP); if [ -f fuzz/Cargo.toml ]; then cargo build --manifest-path fuzz/Cargo.toml --bins; else echo "there are no fuzz targets yet"; fi
+	@scripts/fuzz.sh build
+
+fuzz:
+	@scripts/fuzz.sh run 15
 
 vectors:
 	@$(SETUP); cargo run --locked --example vectors -- tests/vectors fuzz/seeds

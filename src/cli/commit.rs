@@ -11,8 +11,9 @@ use crate::remote::RemoteError;
 use crate::values::CommitId;
 use crate::wire::api::{CommitAnswer, CommitRequest, Fleet, FleetMember, SEEN_LATELY_SECONDS};
 
-/// How often the fleet is looked at.
-const LOOK: Duration = Duration::from_millis(500);
+/// How soon the fleet is looked at again: at first a small change is live within some hundredths of a second; later nobody is in a hurry.
+const SOONEST: Duration = Duration::from_millis(20);
+const LATEST: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(args: &CommitArgs) -> Result<(), CliError> {
     let primary = args.at.connect().await?;
@@ -72,13 +73,13 @@ enum Standing {
 }
 
 async fn wait(primary: &Primary, answer: &CommitAnswer, limit: Duration) -> Result<(), CliError> {
-    let started = Instant::now();
+    let (started, mut pause) = (Instant::now(), SOONEST);
     loop {
         let fleet = match primary.remote.clients().await {
             Ok(fleet) => fleet,
             // A primary that is restarted meanwhile is no reason to give up.
             Err(RemoteError::Unreachable { .. } | RemoteError::Broken { .. }) if started.elapsed() < limit => {
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(LATEST).await;
                 continue;
             }
             Err(error) => return Err(error.into()),
@@ -91,7 +92,8 @@ async fn wait(primary: &Primary, answer: &CommitAnswer, limit: Duration) -> Resu
             }
             return Err(CliError::NotEverywhere { commit: answer.commit, laggards });
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(pause).await;
+        pause = LATEST.min(pause * 3 / 2);
     }
 }
 

@@ -1,0 +1,51 @@
+//! What the fuzz targets share: a bound on what reading may allocate.
+//!
+//! Deliberately absent: sanitizers. They need a nightly compiler, and the program forbids `unsafe`; what is looked for are panics, broken
+//! promises, and memory that grows with what a sender claims instead of what it sent.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// The system's allocator, counting.
+struct Counting;
+
+static NOW: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
+fn grow(bytes: usize) {
+    MOST.fetch_max(NOW.fetch_add(bytes, Relaxed) + bytes, Relaxed);
+}
+
+// SAFETY: every call goes to `System` with the arguments that came, and its answer is handed on; the counters touch no memory of it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        grow(layout.size());
+        // SAFETY: the caller keeps `alloc`'s contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        grow(layout.size());
+        // SAFETY: the caller keeps `alloc_zeroed`'s contract.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        NOW.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: the caller keeps `dealloc`'s contract.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Calls `read`, and panics where at any moment it has more than `limit` bytes more than before.
+pub fn bounded<T>(limit: usize, read: impl FnOnce() -> T) -> T {
+    let before = NOW.load(Relaxed);
+    MOST.store(before, Relaxed);
+    let outcome = read();
+    let most = MOST.load(Relaxed).saturating_sub(before);
+    assert!(most <= limit, "{most} bytes allocated, {limit} are the limit");
+    outcome
+}
