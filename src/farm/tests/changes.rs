@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::farm::testing::{TestFarm, seen};
 use crate::farm::{BlobKey, Retention};
@@ -31,6 +31,15 @@ fn names(dir: &Path) -> Vec<String> {
         fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+/// Waits until the clock, by which generations are ordered and aged, has gone on.
+fn next_millisecond() {
+    let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
+    let before = now();
+    while now() <= before {
+        std::thread::yield_now();
+    }
 }
 
 #[test]
@@ -132,12 +141,12 @@ fn pruning_keeps_the_current_and_the_pinned_generation_and_removes_what_only_oth
         farm.write("environments/production/modules/a/init.pp", version);
         farm.write("environments/production/modules/same/init.pp", "the same in all");
         commits.push(farm.deploy());
+        next_millisecond();
     }
     farm.farm().update_state(&repo, |state| state.pinned = Some(commits[0])).unwrap();
     // Back to the second, so that the current one is not the newest.
     farm.farm().prepare_swap(&repo, &commits[1]).unwrap().make(&Paused::nothing()).unwrap();
     let retention = Retention { keep: 1, age: Duration::ZERO };
-    std::thread::sleep(Duration::from_millis(3));
     let pruned = farm.farm().prune(&BTreeMap::from([(repo.clone(), retention)]), &Progress::default()).unwrap();
     let generations = farm.data_dir().join("repos/puppet-code/generations");
     // The fourth was deployed last, which `keep` counts; the third is what remains to be removed.
