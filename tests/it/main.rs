@@ -1,9 +1,16 @@
 //! What the program promises, tested from outside. One binary, so that RocksDB is linked once.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
+#![allow(unreachable_pub, reason = "everything here is for this one binary")]
 
 mod architecture;
 mod cli;
+mod estate;
 mod examples;
+mod fleet;
 mod fsck;
+mod same;
+mod sequence;
+mod support;
+mod torn;
 mod vectors;

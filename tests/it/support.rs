@@ -1,0 +1,21 @@
+//! What the tests share: trees in memory and on disk, a primary and clients within this process or as real ones, and waiting.
+//!
+//! ```text
+//! tree.rs      a tree in memory, the model; made real in a staging directory
+//! shows.rs     whether `current` shows what staging shows
+//! folder.rs    places to work in
+//! rig.rs       a primary and a client within this process: fast, for many small cases
+//! process.rs   real processes: for signals, memory, the command line
+//! proxy.rs     a wire between client and primary that can be cut
+//! wait.rs      conditions, waited for with a bound
+//! random.rs    numbers that only look like chance
+//! ```
+
+pub mod folder;
+pub mod process;
+pub mod proxy;
+pub mod random;
+pub mod rig;
+pub mod shows;
+pub mod tree;
+pub mod wait;

@@ -1,0 +1,238 @@
+//! Real processes of the program: for signals, memory, and the command line.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use sceneshift::remote::Remote;
+use sceneshift::wire::api::{ClientReport, RepoStatus};
+
+use super::folder;
+use super::wait::until;
+
+/// How long a daemon may take to say where it listens, and to stop when told.
+const START: Duration = Duration::from_secs(30);
+const STOP: Duration = Duration::from_secs(40);
+
+/// A process that was started and is killed when this goes; a failing test shows its log.
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    pub fn start(name: &str, mut command: Command, log: PathBuf) -> Self {
+        let errors = File::options().create(true).append(true).open(&log).unwrap();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors).spawn().unwrap();
+        Self { name: name.to_owned(), child, log }
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+    }
+
+    /// Kills it as `kill -9` does, and waits until it is gone.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn ended(&mut self) -> ExitStatus {
+        until("the process ends", STOP, || self.child.try_wait().unwrap())
+    }
+
+    /// Tells it to stop, and waits until it has.
+    pub fn stop(mut self) -> ExitStatus {
+        self.signal(Signal::SIGTERM);
+        self.ended()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// The most memory that it ever held, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
+    }
+
+    /// Where it says that it listens. Its log must be its own.
+    fn listening(&mut self) -> SocketAddr {
+        until("the daemon listens", START, || {
+            assert!(self.is_running(), "{} ended at once:\n{}", self.name, self.log());
+            let log = self.log();
+            let (line, _) = log.rsplit_once('\n')?;
+            let (_, rest) = line.rsplit_once("listening on ")?;
+            rest.split_whitespace().next()?.parse().ok()
+        })
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!(
+                "--- the end of the log of {}\n{}",
+                self.name,
+                lines[lines.len().saturating_sub(40)..].join("\n")
+            );
+        }
+    }
+}
+
+/// One primary's and its clients' directories and settings.
+pub struct Site {
+    folder: tempfile::TempDir,
+    /// Where the primary listens: a port that the system chose, from its first start on.
+    listen: String,
+    /// More lines for the primary's `[repos.puppet-code]`.
+    pub primary_settings: String,
+    /// More lines for each client's `[repos.puppet-code]`.
+    pub client_settings: String,
+}
+
+impl Site {
+    pub fn new() -> Self {
+        Self::in_folder(folder::fast())
+    }
+
+    pub fn in_folder(folder: tempfile::TempDir) -> Self {
+        std::fs::create_dir(folder.path().join("staging-area")).unwrap();
+        let (primary_settings, client_settings) = (String::new(), String::new());
+        Self { folder, listen: "127.0.0.1:0".into(), primary_settings, client_settings }
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn staging(&self) -> PathBuf {
+        self.folder().join("staging-area")
+    }
+
+    /// Writes a file into staging.
+    pub fn stage(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.staging().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    pub fn primary_data(&self) -> PathBuf {
+        self.folder().join("primary")
+    }
+
+    pub fn client_data(&self, name: &str) -> PathBuf {
+        self.folder().join(name)
+    }
+
+    pub fn current(&self, name: &str) -> PathBuf {
+        self.client_data(name).join("repos/puppet-code/current")
+    }
+
+    /// The primary's address. It must have been started once.
+    pub fn address(&self) -> String {
+        format!("http://{}", self.listen)
+    }
+
+    /// Where the primary listens.
+    pub fn listen(&self) -> &str {
+        &self.listen
+    }
+
+    pub fn primary_settings_file(&self) -> PathBuf {
+        let mut text = format!("data-dir = {:?}\nlisten = {:?}\n", self.primary_data(), self.listen);
+        writeln!(text, "[repos.puppet-code]\nstaging-dir = {:?}\n{}", self.staging(), self.primary_settings).unwrap();
+        self.write("primary.toml", &text)
+    }
+
+    pub fn client_settings_file(&self, name: &str, server: &str) -> PathBuf {
+        let mut text = format!("data-dir = {:?}\nserver = {server:?}\nname = {name:?}\n", self.client_data(name));
+        writeln!(text, "listen = \"127.0.0.1:0\"\n[repos.puppet-code]\n{}", self.client_settings).unwrap();
+        self.write(&format!("{name}.toml"), &text)
+    }
+
+    /// Starts the primary, after the first time at the same port, and waits until it listens.
+    pub fn start_primary(&mut self) -> Process {
+        let config = self.primary_settings_file();
+        let mut command = sceneshift(&["serve", "--config"]);
+        command.arg(config);
+        let log = self.folder().join("primary.log");
+        let _ = std::fs::remove_file(&log);
+        let mut process = Process::start("the primary", command, log);
+        self.listen = process.listening().to_string();
+        process
+    }
+
+    /// Starts a client of the primary and waits until it listens.
+    pub fn start_client(&self, name: &str) -> Process {
+        self.start_client_of(name, &self.address())
+    }
+
+    /// The same, with another address of the primary.
+    pub fn start_client_of(&self, name: &str, server: &str) -> Process {
+        let mut command = sceneshift(&["client", "--config"]);
+        command.arg(self.client_settings_file(name, server));
+        let log = self.folder().join(format!("{name}.log"));
+        let _ = std::fs::remove_file(&log);
+        let mut process = Process::start(name, command, log);
+        process.listening();
+        process
+    }
+
+    /// Calls the command line, which asks this primary.
+    pub fn run(&self, args: &[&str]) -> Output {
+        let mut command = sceneshift(args);
+        command.env("SCENESHIFT_SERVER", self.address()).output().unwrap()
+    }
+
+    /// Commits by the command line.
+    #[track_caller]
+    pub fn commit(&self) -> sceneshift::wire::api::CommitAnswer {
+        let output = self.run(&["commit", "--json", "-r", "puppet-code"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    pub fn remote(&self) -> Remote {
+        Remote::new(&self.address()).unwrap()
+    }
+
+    /// How a client does, by its socket; `None` while it does not answer.
+    pub fn status(&self, name: &str) -> Option<RepoStatus> {
+        let data = self.client_data(name);
+        let output = sceneshift(&["status", "--json", "--data-dir"]).arg(data).output().unwrap();
+        let report: ClientReport = output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())?;
+        report.repos.into_values().next()
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+/// The program, untouched by the settings of whoever runs the tests.
+pub fn sceneshift(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sceneshift"));
+    command.args(args).env_remove("SCENESHIFT_SERVER").env_remove("SCENESHIFT_AUTHOR").env_remove("RUST_LOG");
+    command.env("NO_COLOR", "1").stdin(Stdio::null());
+    command
+}
