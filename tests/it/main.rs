@@ -8,6 +8,7 @@ mod cli;
 mod estate;
 mod examples;
 mod fleet;
+mod flush;
 mod fsck;
 mod same;
 mod sequence;
