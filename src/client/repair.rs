@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! repair.rs   the order of things: index, objects, blobs, then what is built of them
+//! build.rs    what is made of objects and blobs
 //! verify.rs   whether a finding still holds
 //! ```
 //!
@@ -10,6 +11,7 @@
 //!
 //! Deliberately absent: looking for damage, which is `fsck`'s.
 
+mod build;
 mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,14 +24,15 @@ use tokio_util::sync::CancellationToken;
 use super::ClientError;
 use super::receive::{Received, Wanted, receive};
 use super::state::{Client, SERVER_NOTE};
-use crate::farm::{BlobKey, Farm, FarmError, FarmSettings, Index, MissingBlob, Piece, SharedName};
-use crate::findings::{BlobFile, ClientFinding, Holder, Outcome};
+use crate::farm::{BlobKey, Farm, FarmError, FarmSettings, Index, MissingBlob};
+use crate::findings::{BlobFile, ClientFinding, Outcome};
 use crate::http::chain;
 use crate::pause::{Paused, Scope};
 use crate::progress::Progress;
 use crate::remote::{ObjectStream, Remote, encode_path};
 use crate::values::{BlobId, CommitId, MAX_DEPTH, RepoName};
 use crate::wire::api::{FetchRequest, ObjectAt, ObjectId, ObjectsRequest};
+use build::Builder;
 use verify::Verdicts;
 
 impl Client {
@@ -162,7 +165,7 @@ impl Medic {
         let (findings, built) = (findings.to_vec(), troubles);
         self.blocking(move |farm| {
             let mut troubles = built;
-            Builder { farm, troubles: &mut troubles }.build(&findings);
+            Builder::new(farm, &mut troubles).build(&findings);
             Ok::<_, ClientError>(troubles)
         })
         .await
@@ -337,81 +340,5 @@ fn advice(finding: &ClientFinding) -> &'static str {
         | ClientFinding::CurrentOdd { .. }
         | ClientFinding::CurrentUnknown { .. } => "`sceneshift sync` deploys the newest commit",
         _ => "it could not be repaired; `sceneshift fsck` shows what is in its way",
-    }
-}
-
-/// Puts right what is made of objects and blobs.
-struct Builder<'a> {
-    farm: &'a Farm,
-    troubles: &'a mut Vec<String>,
-}
-
-impl Builder<'_> {
-    fn build(&mut self, findings: &[ClientFinding]) {
-        let (mut pieces, mut in_doubt) = (BTreeSet::new(), BTreeSet::new());
-        for finding in findings {
-            match finding {
-                ClientFinding::BlobFileMode { file, .. } | ClientFinding::BlobFileTime { file } => {
-                    self.attempt(|farm| farm.reset_blob(key(file)));
-                }
-                ClientFinding::ForeignFile { path } => self.attempt(|farm| farm.remove_foreign(path)),
-                ClientFinding::PlaceMode { path, wanted, .. } => {
-                    self.attempt(|farm| farm.set_place_mode(path, *wanted));
-                }
-                ClientFinding::SharedTreeUnvouched { tree, .. } | ClientFinding::IndexTreeLinks { tree } => {
-                    in_doubt.extend(SharedName::parse(tree.as_bytes()));
-                }
-                ClientFinding::IndexRecordUnreadable { family, key } if family == "built" => {
-                    in_doubt.extend(SharedName::from_index_key(key));
-                }
-                other => pieces.extend(piece(other)),
-            }
-        }
-        // Shared trees before roots, which lead to them.
-        for name in in_doubt {
-            self.attempt(|farm| if farm.is_vouched(&name)? { Ok(()) } else { farm.revouch(&name) });
-        }
-        for piece in pieces {
-            self.attempt(|farm| {
-                let is_right = match &piece {
-                    Piece::Root(repo, commit) => farm.generation_is_right(repo, commit)?,
-                    Piece::Shared(_) => true,
-                };
-                let sound = is_right && farm.wrong_entries(&piece)?.is_some_and(|wrong| wrong.is_empty());
-                if sound { Ok(()) } else { farm.rebuild(&piece).map(drop) }
-            });
-        }
-    }
-
-    fn attempt(&mut self, work: impl FnOnce(&Farm) -> Result<(), FarmError>) {
-        if let Err(error) = work(self.farm) {
-            self.troubles.push(chain(&error));
-        }
-    }
-}
-
-/// The piece that a finding is about, where it is about one.
-fn piece(finding: &ClientFinding) -> Option<Piece> {
-    match finding {
-        ClientFinding::EntryMissing { holder, .. }
-        | ClientFinding::EntryForeign { holder, .. }
-        | ClientFinding::EntryKind { holder, .. }
-        | ClientFinding::EntryNotTheBlob { holder, .. }
-        | ClientFinding::EntryDamaged { holder, .. }
-        | ClientFinding::EntryMode { holder, .. }
-        | ClientFinding::EntryTime { holder, .. }
-        | ClientFinding::LinkRetargeted { holder, .. } => held_by(holder),
-        ClientFinding::SharedTreeMissing { tree } => SharedName::parse(tree.as_bytes()).map(Piece::Shared),
-        ClientFinding::GenerationMissing { repo, commit }
-        | ClientFinding::IdsWrong { repo, commit, .. }
-        | ClientFinding::IndexGenerationLinks { repo, commit } => Some(Piece::Root(repo.clone(), *commit)),
-        _ => None,
-    }
-}
-
-fn held_by(holder: &Holder) -> Option<Piece> {
-    match holder {
-        Holder::Tree(name) => SharedName::parse(name.as_bytes()).map(Piece::Shared),
-        Holder::Generation { repo, commit } => Some(Piece::Root(repo.clone(), *commit)),
     }
 }

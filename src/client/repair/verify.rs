@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
 
-use super::{held_by, key};
+use super::build::held_by;
+use super::key;
 use crate::farm::{Farm, FarmError, Flaw, Piece, SharedName, Survey};
 use crate::findings::{ClientFinding, Holder};
 use crate::progress::Progress;
