@@ -46,6 +46,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -156,6 +157,12 @@ async fn run(
     if let Ok(address) = listener.local_addr() {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), repos = primary.repos.len(), "listening on {address}");
     }
+    // Heads and small bodies are sent in several writes: without this each waits for the receiver's delayed acknowledgement of the last.
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "a connection will be slower than it could be");
+        }
+    });
     let public = axum::serve(listener, routes::public(&primary))
         .with_graceful_shutdown(primary.stopping.clone().cancelled_owned());
     let private = axum::serve(control, routes::private(&primary))

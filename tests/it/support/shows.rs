@@ -80,8 +80,14 @@ impl Comparison<'_> {
     fn resolve_inside(&self, path: &Path) -> Result<PathBuf, Errno> {
         let root = open(self.staging, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).unwrap();
         let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_BENEATH);
-        let real = behind(&openat2(&root, path, how)?);
-        Ok(real.strip_prefix(self.staging).unwrap().to_owned())
+        let opened = loop {
+            match openat2(&root, path, how) {
+                // Somebody renamed something anywhere meanwhile, another test perhaps: the kernel asks to be asked again.
+                Err(Errno::EAGAIN) => {}
+                other => break other?,
+            }
+        };
+        Ok(behind(&opened).strip_prefix(self.staging).unwrap().to_owned())
     }
 }
 
