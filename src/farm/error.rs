@@ -68,6 +68,14 @@ pub enum FarmError {
 impl FarmError {
     /// Whether the cause is a full disk: room, not repair, is what is needed.
     pub fn is_full(&self) -> bool {
-        matches!(self, FarmError::Disk(error) if error.is_full())
+        match self {
+            FarmError::Disk(error) => error.is_full(),
+            FarmError::Index(error) => {
+                // Its kind does not tell, but its text ends with what the system said.
+                let text = error.as_ref();
+                text.contains("No space left on device") || text.contains("Disk quota exceeded")
+            }
+            _ => false,
+        }
     }
 }

@@ -13,6 +13,9 @@ use crate::values::TreePath;
 /// What a job is told that is cancelled: nothing else cancels one.
 const STOPPING: &str = "the primary is stopping; ask again when it runs";
 
+const FULL: &str = "the disk with the primary's data directory is full, so nothing was changed; make room (`sceneshift gc` needs some too) \
+    and ask again, some seconds later";
+
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         match &error {
@@ -20,6 +23,10 @@ impl From<StoreError> for Refusal {
             StoreError::NoSuchCommit(_) => Self::not_found(error.to_string()),
             StoreError::Unfit(_) => Self::bad_request(chain(&error)),
             StoreError::Cancelled => Self::new(StatusCode::SERVICE_UNAVAILABLE, STOPPING),
+            error if error.is_full() => {
+                tracing::error!(error = chain(error), "the disk is full");
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, FULL)
+            }
             StoreError::Open { .. }
             | StoreError::Checkpoint { .. }
             | StoreError::Read { .. }

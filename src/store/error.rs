@@ -142,6 +142,20 @@ pub enum Damage {
 }
 
 impl StoreError {
+    /// Whether the disk has no room left: room, not repair, is what is needed. The database goes on by itself some seconds after there is
+    /// room again.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Open { source, .. } | Self::Checkpoint { source, .. } | Self::Write { source, .. } => {
+                // Its kind does not tell, but its text ends with what the system said.
+                let text = source.as_ref();
+                text.contains("No space left on device") || text.contains("Disk quota exceeded")
+            }
+            Self::Disk(error) => error.is_full(),
+            _ => false,
+        }
+    }
+
     /// A read of one record that RocksDB refused.
     pub(super) fn reading(family: Family, key: &[u8], source: rocksdb::Error) -> Self {
         if source.kind() == rocksdb::ErrorKind::Corruption {

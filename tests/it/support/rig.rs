@@ -94,7 +94,12 @@ impl Rig {
 
     /// Starts a client that follows the head, and answers its control socket.
     pub fn start_client(&self) -> Running {
-        let (config, stop) = (self.client_config(), CancellationToken::new());
+        self.start_client_of(&self.address)
+    }
+
+    /// The same, of a primary at another address.
+    pub fn start_client_of(&self, server: &str) -> Running {
+        let (config, stop) = (self.client_config_for(server), CancellationToken::new());
         let stopping = stop.clone();
         let task = self
             .runtime
@@ -168,7 +173,17 @@ impl Rig {
     }
 
     pub fn try_deploy(&self) -> Result<ClientReport, ClientError> {
-        self.block_on(client::once(self.client_config(), &Arc::new(Progress::default())))
+        self.try_deploy_from(&self.address)
+    }
+
+    /// The same, from a primary at another address.
+    pub fn try_deploy_from(&self, server: &str) -> Result<ClientReport, ClientError> {
+        self.block_on(client::once(self.client_config_for(server), &Arc::new(Progress::default())))
+    }
+
+    /// Runs something until the rig goes.
+    pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(future);
     }
 
     /// Fails the test unless both data directories are in order, whether their daemons run or not.
@@ -195,18 +210,14 @@ impl Rig {
         }
     }
 
-    pub fn primary_config(&self) -> PrimaryConfig {
+    fn primary_config(&self) -> PrimaryConfig {
         let mut text = format!("data-dir = {:?}\n[repos.puppet-code]\n", self.primary_data());
         writeln!(text, "staging-dir = {:?}\n{}", self.staging(), self.primary_settings).unwrap();
         read_primary(&self.write("primary.toml", &text)).unwrap()
     }
 
-    pub fn client_config(&self) -> ClientConfig {
-        self.client_config_for(&self.address)
-    }
-
-    /// The client's settings, with another address of its primary.
-    pub fn client_config_for(&self, server: &str) -> ClientConfig {
+    /// The client's settings, with this address of its primary.
+    fn client_config_for(&self, server: &str) -> ClientConfig {
         let mut text = format!("data-dir = {:?}\nserver = {server:?}\nname = \"tested\"\n", self.client_data());
         writeln!(text, "listen = \"127.0.0.1:0\"\n[repos.puppet-code]\n{}", self.client_settings).unwrap();
         read_client(&self.write("client.toml", &text)).unwrap()
