@@ -21,6 +21,6 @@ mod lock;
 
 pub use clock::file_system_now;
 pub use dir::{Dir, Kind, Listed, Stat, Step, stat_of};
-pub use durable::{replace_file, replace_symlink};
+pub use durable::replace_file;
 pub use error::DiskError;
 pub use lock::{Lock, LockError};

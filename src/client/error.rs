@@ -19,9 +19,9 @@ pub enum ClientError {
     /// The primary said no, or nothing.
     #[error(transparent)]
     Remote(#[from] RemoteError),
-    /// What the primary sent is not what was asked for.
-    #[error("the primary sent something else than was asked for")]
-    Receive(#[from] ReceiveError),
+    /// What the primary sent did not come through, or is not what was asked for.
+    #[error("what was asked for did not arrive from the primary")]
+    Receive(#[source] ReceiveError),
     /// The cache of Puppet Server was not flushed; the old code stays live.
     #[error("Puppet Server's cache could not be flushed, so the old code stays live")]
     Flush(#[source] FlushError),
@@ -91,6 +91,16 @@ pub enum ClientError {
     /// A thread of the daemon died.
     #[error("an internal task failed; its panic is in the log")]
     Task(#[from] tokio::task::JoinError),
+}
+
+impl From<ReceiveError> for ClientError {
+    /// That this machine could not keep what arrived is no fault of the primary.
+    fn from(error: ReceiveError) -> Self {
+        match error {
+            ReceiveError::Farm(error) => ClientError::Farm(error),
+            error => ClientError::Receive(error),
+        }
+    }
 }
 
 /// What is wrong with what arrived.

@@ -17,15 +17,6 @@ pub fn replace_file<N: Step + ?Sized>(dir: &Dir, name: &N, content: &[u8], mode:
     dir.sync()
 }
 
-/// Points the symbolic link `name` at `target`, in one step for everybody who looks. **Not** synced: the caller does that
-/// when it may take its time.
-pub fn replace_symlink<N: Step + ?Sized>(dir: &Dir, name: &N, target: &[u8]) -> Result<(), DiskError> {
-    let temporary = temporary(name);
-    remove_if_there(dir, &temporary)?;
-    dir.symlink(target, temporary.as_str())?;
-    dir.rename(temporary.as_str(), dir, name)
-}
-
 fn temporary<N: Step + ?Sized>(name: &N) -> String {
     format!(".{}.new", name.step().to_string_lossy())
 }

@@ -1,7 +1,6 @@
 //! A primary that lies: whatever it sends, the client refuses it, says why, and shows what it showed.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 
 use axum::Router;
 use axum::http::{StatusCode, header};
@@ -70,11 +69,7 @@ fn name(text: &str) -> Name {
 
 /// A tree of files with these contents.
 fn tree(files: &[(&str, &[u8])]) -> Tree {
-    let entry = |content: &[u8]| Entry::File {
-        id: BlobId::of(content),
-        executable: false,
-        size: content.len() as u64,
-    };
+    let entry = |content: &[u8]| Entry::File { id: BlobId::of(content), executable: false, size: content.len() as u64 };
     Tree::from_entries(files.iter().map(|(file, content)| (name(file), entry(content))).collect()).unwrap()
 }
 
@@ -121,10 +116,8 @@ fn lies() -> BTreeMap<&'static str, (Lie, &'static str)> {
     lies.insert("a blob that nothing names", (whole(&[b"right", b"also right", b"more"]), "was not asked for"));
     lies.insert("a blob too few, each time", (whole(&[b"right"]), "was not asked for"));
 
-    let wrong_size = Tree::from_entries(vec![(
-        name("a"),
-        Entry::File { id: BlobId::of(b"four"), executable: false, size: 5 },
-    )]);
+    let wrong_size =
+        Tree::from_entries(vec![(name("a"), Entry::File { id: BlobId::of(b"four"), executable: false, size: 5 })]);
     let wrong_size = wrong_size.unwrap();
     let of_it = commit_of(&wrong_size);
     let frames = [Frame::Commit(of_it.clone()), Frame::Tree(wrong_size), Frame::Blob(b"four".to_vec())];
@@ -146,7 +139,8 @@ fn lies() -> BTreeMap<&'static str, (Lie, &'static str)> {
     });
     lies.insert("chunks that are not the blob", chunks_of_another_blob());
 
-    for (what, bad) in [("the name ..", &b".."[..]), ("the name .", b"."), ("a name with /", b"a/b"), ("NUL", b"a\0b")] {
+    for (what, bad) in [("the name ..", &b".."[..]), ("the name .", b"."), ("a name with /", b"a/b"), ("NUL", b"a\0b")]
+    {
         let (bytes, totals) = tree_with_name(bad);
         let commit = commit(&bytes, totals);
         let encoded = encode_commit(&commit);
@@ -231,7 +225,10 @@ fn a_daemon_that_is_lied_to_goes_on_and_says_so() {
     assert!(told(&refused).contains(words), "{refused}");
     let report = rig.block_on(rig.socket().status()).unwrap();
     let status = &report.repos[&rig.repo()];
-    assert!(status.deployed.is_none() && status.error.as_ref().is_some_and(|error| error.contains(words)), "{status:?}");
+    assert!(
+        status.deployed.is_none() && status.error.as_ref().is_some_and(|error| error.contains(words)),
+        "{status:?}"
+    );
     assert!(!rig.current().exists());
     rig.stop_client(client);
 }

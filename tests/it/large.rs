@@ -23,7 +23,11 @@ const ROOM: u64 = 3 * SIZE + (1 << 30);
 fn write_file(path: &Path) {
     let (mut file, mut random, mut piece) = (File::create(path).unwrap(), Random::new(3), vec![0; 8 << 20]);
     for at in 0..SIZE / piece.len() as u64 {
-        if at % 4 == 3 { piece.fill(0) } else { random.fill(&mut piece) }
+        if at % 4 == 3 {
+            piece.fill(0)
+        } else {
+            random.fill(&mut piece)
+        }
         file.write_all(&piece).unwrap();
     }
 }
