@@ -44,7 +44,11 @@ fn copy(from: &Path, to: &Path) {
         // A link that leads nowhere is left out.
         let Ok(kind) = fs::metadata(entry.path()) else { continue };
         let to = to.join(entry.file_name());
-        if kind.is_dir() { copy(&entry.path(), &to) } else { drop(fs::copy(entry.path(), to).unwrap()) }
+        if kind.is_dir() {
+            copy(&entry.path(), &to)
+        } else {
+            _ = fs::copy(entry.path(), to).unwrap();
+        }
     }
 }
 

@@ -34,7 +34,7 @@ impl Site {
 
 #[test]
 fn a_commit_is_live_on_three_clients_that_wait_for_it() {
-    let mut site = Site::new();
+    let site = Site::new();
     site.stage_files(200, 300);
     let _primary = site.start_primary();
     let clients = CLIENTS.map(|name| site.start_client(name));
@@ -71,7 +71,7 @@ fn a_commit_is_live_on_three_clients_that_wait_for_it() {
 
 #[test]
 fn a_client_that_starts_while_the_primary_is_away_serves_what_it_has_and_follows_when_it_returns() {
-    let mut site = Site::new();
+    let site = Site::new();
     site.stage("environments/production/manifests/site.pp", "old");
     let primary = site.start_primary();
     let client = site.start_client("compile1");
@@ -104,7 +104,7 @@ fn a_client_that_starts_while_the_primary_is_away_serves_what_it_has_and_follows
 
 #[test]
 fn a_fetch_that_is_cut_again_and_again_sends_nothing_of_substance_twice() {
-    let mut site = Site::new();
+    let site = Site::new();
     site.stage_files(400, 20_000);
     let _primary = site.start_primary();
     let commit = site.commit().commit;

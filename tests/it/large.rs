@@ -39,7 +39,7 @@ fn a_file_of_two_gibibytes_passes_in_less_than_256_mebibytes_of_memory() {
         println!("skipped: it needs {} GiB in /dev/shm or the temporary folder", ROOM >> 30);
         return;
     }
-    let mut site = Site::in_folder(folder);
+    let site = Site::in_folder(folder);
     site.stage("environments/production/manifests/site.pp", "small");
     write_file(&site.staging().join("environments/production/image"));
     let primary = site.start_primary();

@@ -5,6 +5,7 @@
 
 mod architecture;
 mod cli;
+mod commands;
 mod estate;
 mod examples;
 mod fleet;
@@ -15,6 +16,7 @@ mod large;
 mod refused;
 mod same;
 mod sequence;
+mod stop;
 mod support;
 mod torn;
 mod vectors;

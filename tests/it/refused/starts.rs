@@ -69,7 +69,7 @@ fn a_data_directory_of_a_newer_format_of_the_other_kind_or_of_somebody_else_is_l
 
 #[test]
 fn a_data_directory_that_another_process_uses_is_refused_and_that_process_goes_on() {
-    let mut site = Site::new();
+    let site = Site::new();
     site.stage("environments/production/manifests/site.pp", "x");
     let mut primary = site.start_primary();
     let mut running = site.start_client("c");
@@ -83,7 +83,7 @@ fn a_data_directory_that_another_process_uses_is_refused_and_that_process_goes_o
 
 #[test]
 fn a_port_in_use_is_named_with_its_setting() {
-    let mut site = Site::new();
+    let site = Site::new();
     let primary = site.start_primary();
     let other = Site::new();
     let settings = other.primary_settings_file();

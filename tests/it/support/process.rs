@@ -5,6 +5,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -101,7 +102,7 @@ impl Drop for Process {
 pub struct Site {
     folder: tempfile::TempDir,
     /// Where the primary listens: a port that the system chose, from its first start on.
-    listen: String,
+    listen: OnceLock<String>,
     /// More lines for the primary's `[repos.puppet-code]`.
     pub primary_settings: String,
     /// More lines for each client's `[repos.puppet-code]`.
@@ -116,7 +117,7 @@ impl Site {
     pub fn in_folder(folder: tempfile::TempDir) -> Self {
         std::fs::create_dir(folder.path().join("staging-area")).unwrap();
         let (primary_settings, client_settings) = (String::new(), String::new());
-        Self { folder, listen: "127.0.0.1:0".into(), primary_settings, client_settings }
+        Self { folder, listen: OnceLock::new(), primary_settings, client_settings }
     }
 
     pub fn folder(&self) -> &Path {
@@ -148,16 +149,17 @@ impl Site {
 
     /// The primary's address. It must have been started once.
     pub fn address(&self) -> String {
-        format!("http://{}", self.listen)
+        format!("http://{}", self.listen())
     }
 
     /// Where the primary listens.
     pub fn listen(&self) -> &str {
-        &self.listen
+        self.listen.get().expect("the primary was started once")
     }
 
     pub fn primary_settings_file(&self) -> PathBuf {
-        let mut text = format!("data-dir = {:?}\nlisten = {:?}\n", self.primary_data(), self.listen);
+        let listen = self.listen.get().map_or("127.0.0.1:0", String::as_str);
+        let mut text = format!("data-dir = {:?}\nlisten = {listen:?}\n", self.primary_data());
         writeln!(text, "[repos.puppet-code]\nstaging-dir = {:?}\n{}", self.staging(), self.primary_settings).unwrap();
         self.write("primary.toml", &text)
     }
@@ -169,14 +171,15 @@ impl Site {
     }
 
     /// Starts the primary, after the first time at the same port, and waits until it listens.
-    pub fn start_primary(&mut self) -> Process {
+    pub fn start_primary(&self) -> Process {
         let config = self.primary_settings_file();
         let mut command = sceneshift(&["serve", "--config"]);
         command.arg(config);
         let log = self.folder().join("primary.log");
         let _ = std::fs::remove_file(&log);
         let mut process = Process::start("the primary", command, log);
-        self.listen = process.listening().to_string();
+        let listening = process.listening().to_string();
+        assert_eq!(self.listen.get_or_init(|| listening.clone()), &listening);
         process
     }
 
