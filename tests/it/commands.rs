@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use sceneshift::values::CommitId;
-use sceneshift::wire::api::{
-    ClientReport, CommitAnswer, Diff, Fleet, GcAnswer, History, Listing, RepoStatus, Tags,
-};
+use sceneshift::wire::api::{ClientReport, CommitAnswer, Diff, Fleet, GcAnswer, History, Listing, RepoStatus, Tags};
 use serde::de::DeserializeOwned;
 
 use crate::support::process::{Process, Site, sceneshift};

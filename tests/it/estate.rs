@@ -45,7 +45,7 @@ fn copy(from: &Path, to: &Path) {
         let Ok(kind) = fs::metadata(entry.path()) else { continue };
         let to = to.join(entry.file_name());
         if kind.is_dir() {
-            copy(&entry.path(), &to)
+            copy(&entry.path(), &to);
         } else {
             _ = fs::copy(entry.path(), to).unwrap();
         }

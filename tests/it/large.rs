@@ -24,9 +24,9 @@ fn write_file(path: &Path) {
     let (mut file, mut random, mut piece) = (File::create(path).unwrap(), Random::new(3), vec![0; 8 << 20]);
     for at in 0..SIZE / piece.len() as u64 {
         if at % 4 == 3 {
-            piece.fill(0)
+            piece.fill(0);
         } else {
-            random.fill(&mut piece)
+            random.fill(&mut piece);
         }
         file.write_all(&piece).unwrap();
     }

@@ -105,7 +105,7 @@ fn what_may_not_be_read_is_named() {
         [("environments/production/modules/m", "modules/m in staging cannot be read"), ("", "cannot open")]
     {
         let path = rig.staging().join(path);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
         assert_refused(&rig, head, &all, if words == "cannot open" { 409 } else { 422 }, words);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }

@@ -21,7 +21,7 @@ fn folder_in(place: &Path) -> tempfile::TempDir {
 /// How many bytes may still be written there; 0 where there is no such place.
 pub fn room(place: &Path) -> u64 {
     let Ok(found) = nix::sys::statvfs::statvfs(place) else { return 0 };
-    u64::from(found.blocks_available()) * u64::from(found.fragment_size())
+    found.blocks_available() * found.fragment_size()
 }
 
 /// A small file system in memory, mounted for as long as this lives.
