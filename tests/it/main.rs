@@ -13,6 +13,7 @@ mod flush;
 mod fsck;
 mod hostile;
 mod large;
+mod listen;
 mod refused;
 mod same;
 mod sequence;

@@ -99,7 +99,12 @@ impl Rig {
 
     /// The same, of a primary at another address.
     pub fn start_client_of(&self, server: &str) -> Running {
-        let (config, stop) = (self.client_config_for(server), CancellationToken::new());
+        self.start_client_with(self.client_config_for(server))
+    }
+
+    /// The same, with settings of the test's own.
+    pub fn start_client_with(&self, config: ClientConfig) -> Running {
+        let stop = CancellationToken::new();
         let stopping = stop.clone();
         let task = self
             .runtime
@@ -217,7 +222,7 @@ impl Rig {
     }
 
     /// The client's settings, with this address of its primary.
-    fn client_config_for(&self, server: &str) -> ClientConfig {
+    pub fn client_config_for(&self, server: &str) -> ClientConfig {
         let mut text = format!("data-dir = {:?}\nserver = {server:?}\nname = \"tested\"\n", self.client_data());
         writeln!(text, "listen = \"127.0.0.1:0\"\n[repos.puppet-code]\n{}", self.client_settings).unwrap();
         read_client(&self.write("client.toml", &text)).unwrap()
