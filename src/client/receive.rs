@@ -96,7 +96,8 @@ impl Wanted {
     }
 }
 
-/// Takes a whole stream. What had arrived when it broke is kept, and durable when this returns.
+/// Takes a whole stream. What came with a whole one is vouched for by whatever is done with it; what had arrived when one broke is kept,
+/// and durable when this returns.
 pub(super) fn receive(
     farm: &Farm,
     stream: impl Read,
@@ -105,8 +106,10 @@ pub(super) fn receive(
 ) -> Result<Received, ReceiveError> {
     let mut receiver = Receiver { farm, wanted, progress, received: Received::default(), unsettled: 0 };
     let outcome = receiver.take_all(stream);
-    // A broken stream is no reason to lose what it brought.
-    farm.settle()?;
+    if outcome.is_err() {
+        // A broken stream is no reason to lose what it brought.
+        farm.settle()?;
+    }
     outcome.map(|()| receiver.received)
 }
 
