@@ -31,9 +31,13 @@ struct Piece<'a> {
 impl Farm {
     /// Builds what `plan` misses, and its generation, durably; `current` is not touched. All blobs must be here.
     pub fn build(&self, plan: &Plan, progress: &Progress) -> Result<Built, FarmError> {
-        let mut files = 0;
+        let mut files = 0u64;
         for shared in plan.missing.values() {
             files += self.tree(&shared.tree)?.totals().files;
+            // What lies in shared trees of its own is linked there.
+            for (_, inner) in &shared.links {
+                files = files.saturating_sub(self.tree(&inner.tree())?.totals().files);
+            }
         }
         progress.begin(Phase::Building, files, 0);
         let linked = AtomicU64::new(0);
