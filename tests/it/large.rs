@@ -1,4 +1,4 @@
-//! A file of 2 GiB goes all the way, and no process grows with it.
+//! Large files: one of 2 GiB goes all the way, and no process grows with it; of one that changed a little, little is sent.
 
 use std::fs::File;
 use std::io::Write;
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::support::folder;
 use crate::support::process::{Process, Site};
 use crate::support::random::Random;
+use crate::support::rig::Rig;
 use crate::support::shows::assert_shows;
 use crate::support::wait::until;
 
@@ -60,4 +61,25 @@ fn a_file_of_two_gibibytes_passes_in_less_than_256_mebibytes_of_memory() {
         assert!(peak < MEMORY, "{peak} bytes");
     }
     assert_shows(&site.staging(), &site.current("compile1"));
+}
+
+#[test]
+fn a_small_edit_of_a_large_file_sends_a_small_part_of_it() {
+    let rig = Rig::new();
+    let path = rig.staging().join("image");
+    let mut content = Random::new(4).bytes(24 << 20);
+    std::fs::write(&path, &content).unwrap();
+    rig.commit();
+    rig.deploy();
+    // Longer than before: what follows moves, and is recognised all the same.
+    let middle = content.len() / 2;
+    content.splice(middle..middle, *b"a few bytes more");
+    std::fs::write(&path, &content).unwrap();
+    rig.commit();
+    let report = rig.deploy();
+    assert_shows(&rig.staging(), &rig.current());
+    let received = report.repos[&rig.repo()].last_deploy.unwrap().received_bytes;
+    println!("{received} bytes were sent of {}", content.len());
+    assert!(received < 4 << 20, "{received} bytes");
+    rig.assert_clean();
 }

@@ -10,14 +10,22 @@ use crate::support::rig::Rig;
 use crate::support::shows::differences;
 use crate::support::tree::{Node, Tree};
 
+/// What the client shares: the usual, nothing, whole environments, and what nobody should.
+const LAYOUTS: &[&str] = &[
+    "",
+    "shared-dirs = []",
+    "shared-dirs = [\"environments/*\"]",
+    "shared-dirs = [\"*\", \"*/*\", \"*/*/*\", \"*/*/*/*\"]",
+];
+
 /// How many random estates are tried; `PROPTEST_CASES` asks for more.
 fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(48)
 }
 
 /// Stages, commits and deploys one tree after another, and demands that each is shown, and that a second commit finds nothing new.
-fn check(trees: &[&Tree]) -> Result<(), TestCaseError> {
-    let rig = Rig::new();
+fn check(trees: &[&Tree], layout: &str) -> Result<(), TestCaseError> {
+    let rig = Rig::with("", layout);
     for (at, tree) in trees.iter().enumerate() {
         rig.stage(tree);
         let first = rig.commit();
@@ -36,15 +44,18 @@ fn check(trees: &[&Tree]) -> Result<(), TestCaseError> {
 /// For plain tests.
 #[track_caller]
 fn assert_same(trees: &[&Tree]) {
-    check(trees).unwrap_or_else(|error| panic!("{error}"));
+    LAYOUTS.iter().try_for_each(|layout| check(trees, layout)).unwrap_or_else(|error| panic!("{error}"));
 }
 
 #[test]
 fn whatever_is_staged_is_shown_and_committed_again_changes_nothing() {
     let config = Config { cases: cases(), failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
-    let outcome = TestRunner::new(config).run(&strategy::estates(), |(before, after)| {
-        // And back: what was a file, then a directory, is a file again.
-        check(&[&before, &after, &before])
-    });
+    let outcome = TestRunner::new(config).run(
+        &(strategy::estates(), proptest::sample::select(LAYOUTS)),
+        |((before, after), layout)| {
+            // And back: what was a file, then a directory, is a file again.
+            check(&[&before, &after, &before], layout)
+        },
+    );
     outcome.unwrap_or_else(|error| panic!("{error}"));
 }
