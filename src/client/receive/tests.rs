@@ -170,6 +170,8 @@ fn a_large_file_is_put_together_from_new_chunks_and_those_of_its_older_version()
     first.frames.extend([Frame::Chunk(parts[0].clone()), Frame::Chunk(parts[1].clone())]);
     take(&farm, first.commit, &first.frames).unwrap();
     assert!(is_here(&farm, &old));
+    // As the build does that follows a whole stream.
+    farm.farm().settle().unwrap();
 
     let (new, new_chunks) = large(&[&parts[0], &parts[2]]);
     let mut second = sent_with(vec![(name("big"), file(&new))], frames(&new, &new_chunks, &[false, true]));

@@ -38,7 +38,9 @@ impl Process {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub fn signal(&mut self, signal: Signal) {
+        // The number of one that has ended may be another's by now.
+        assert!(self.is_running(), "{} has ended already:\n{}", self.name, self.log());
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
     }
 
