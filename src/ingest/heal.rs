@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
-use std::io::{self, Write};
 
 use super::{IngestError, Repo, repair, restore_trees};
 use crate::codec::decode_tree;
@@ -209,26 +208,11 @@ fn advice(finding: &PrimaryFinding) -> &'static str {
 
 /// Whether a blob is stored, readable, and what its id says.
 fn is_sound(store: &Store, id: &BlobId) -> bool {
-    let mut hash = Hash::default();
-    matches!(store.copy_blob(id, &mut hash), Ok(Some(_))) && hash.0.id() == *id
+    let mut hash = Hasher::new();
+    matches!(store.copy_blob(id, &mut hash), Ok(Some(_))) && hash.id() == *id
 }
 
 fn tree_is_sound(store: &Store, id: &TreeId) -> bool {
     let bytes = store.tree_bytes(id).ok().flatten();
     bytes.is_some_and(|bytes| TreeId::of(&bytes) == *id && decode_tree(&bytes).is_ok())
-}
-
-/// Hashes what is written to it.
-#[derive(Default)]
-struct Hash(Hasher);
-
-impl Write for Hash {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -1,7 +1,6 @@
 //! Contents and chunks.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
 
 use rayon::prelude::*;
 
@@ -98,10 +97,10 @@ impl Check<'_> {
 
     /// Looks for a blob that no walk came by: it is not there, or in a damaged block, or beyond one.
     fn look_up(&self, id: BlobId) -> Result<LookedUp, StoreError> {
-        let mut hasher = Hash::default();
+        let mut hasher = Hasher::new();
         match self.store.copy_blob(&id, &mut hasher) {
             Ok(None) | Err(StoreError::Missing { .. }) => Ok(LookedUp::Absent),
-            Ok(Some(size)) if hasher.0.id() == id => Ok(LookedUp::Sound(size)),
+            Ok(Some(size)) if hasher.id() == id => Ok(LookedUp::Sound(size)),
             Ok(Some(_)) => {
                 self.find(PrimaryFinding::BlobDamaged { id });
                 Ok(LookedUp::Damaged)
@@ -116,7 +115,7 @@ impl Check<'_> {
 
     /// Whether a blob's chunks are there and make it up. A list that nothing needs may lack some: GC removes in no order.
     fn chunks(&self, blob: BlobId, list: &ChunkList, blobs: &Blobs, needed: bool) -> Result<(), StoreError> {
-        let (mut hasher, mut whole) = (Hash::default(), true);
+        let (mut hasher, mut whole) = (Hasher::new(), true);
         for chunk in list.chunks() {
             match blobs.sizes.get(&chunk.id) {
                 // Told of already.
@@ -141,7 +140,7 @@ impl Check<'_> {
                 return Err(StoreError::Cancelled);
             }
         }
-        if whole && hasher.0.id() != blob {
+        if whole && hasher.id() != blob {
             self.find(PrimaryFinding::BlobDamaged { id: blob });
         }
         Ok(())
@@ -182,20 +181,5 @@ fn or_damaged(there: Result<bool, StoreError>) -> Result<bool, StoreError> {
     match there {
         Err(StoreError::Damaged { .. }) => Ok(true),
         other => other,
-    }
-}
-
-/// Hashes what is written to it.
-#[derive(Default)]
-struct Hash(Hasher);
-
-impl Write for Hash {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
