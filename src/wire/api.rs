@@ -341,8 +341,14 @@ pub struct DeployFigures {
     pub fetch_seconds: f64,
     /// Building, in seconds.
     pub build_seconds: f64,
-    /// From the beginning of the pause to the end, in seconds.
+    /// From the beginning of the pause until requests flowed again, in seconds.
     pub paused_seconds: f64,
+    /// How much of the pause was waiting for what ran, in seconds.
+    #[serde(default)]
+    pub drain_seconds: f64,
+    /// How much of it was the flush, in seconds.
+    #[serde(default)]
+    pub flush_seconds: f64,
     /// Everything, in seconds.
     pub seconds: f64,
 }
