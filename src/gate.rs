@@ -46,7 +46,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use access_log::{LogError, Served};
-pub use admission::{Drain, Hold, PauseError};
+pub use admission::{Drain, Hold, Now, PauseError};
 pub use listen::Listeners;
 pub use live::LiveRepo;
 
@@ -152,9 +152,11 @@ impl Gate {
         self.log.reopen();
     }
 
-    /// The gauges of now, into the counters.
-    pub fn refresh_metrics(&self) {
-        self.metrics.set_now(&self.admission.now());
+    /// What goes on now; the gauges say so from then on, too.
+    pub fn now(&self) -> Now {
+        let now = self.admission.now();
+        self.metrics.set_now(&now);
+        now
     }
 
     /// Answers on these ports until `stop`; then lets go of whoever is held, and waits for what runs, as long as `stop-timeout` says.

@@ -52,9 +52,6 @@ pub(super) async fn serve(client: Arc<Client>, listener: TcpListener) {
 
 async fn metrics(State(client): Shared, _: Query<Nothing>) -> Result<Response, Refusal> {
     let report = client.report().await?;
-    if let Some(gate) = &client.gate {
-        gate.refresh_metrics();
-    }
     let text = client.metrics.text(&report).map_err(|error| Refusal::internal(&error))?;
     Ok(([(header::CONTENT_TYPE, METRICS)], text).into_response())
 }

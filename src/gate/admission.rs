@@ -101,9 +101,11 @@ pub(super) struct Asked {
 
 /// What goes on now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Now {
-    pub(super) held: usize,
-    pub(super) running: usize,
+pub struct Now {
+    /// Requests that are held.
+    pub held: usize,
+    /// Requests that read code, and run.
+    pub running: usize,
 }
 
 /// See the module.

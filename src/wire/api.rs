@@ -361,6 +361,19 @@ pub struct ClientReport {
     pub version: String,
     /// Its repos.
     pub repos: BTreeMap<RepoName, RepoStatus>,
+    /// Its gate, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateStatus>,
+}
+
+/// What goes on in a gate.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct GateStatus {
+    /// Requests that are held.
+    pub held: u64,
+    /// Requests that read code, and run.
+    pub running: u64,
 }
 
 /// One client of the fleet.
