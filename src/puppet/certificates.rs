@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::{Identity, IdentityError};
@@ -162,12 +162,15 @@ impl Files {
             path: self.key.clone(),
             what: "private key (without a passphrase)",
         })?;
-        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        let mut server = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(unfit)?
             .with_client_cert_verifier(Arc::clone(&verifier))
             .with_single_cert(chain.clone(), key.clone_key())
             .map_err(unfit)?;
+        // A resumed session would pass by the verifier: its certificate may be revoked since. Agents do not resume.
+        server.session_storage = Arc::new(NoServerSessionStorage {});
+        server.send_tls13_tickets = 0;
         let client = client(provider, roots).map_err(unfit)?.with_client_auth_cert(chain, key).map_err(unfit)?;
         Ok(Material { server: Arc::new(server), client, verifier, host, stamp })
     }
