@@ -11,6 +11,7 @@
 //! shape.rs       how links inside a tree or a root are written
 //! build.rs       from a plan to directories of hard links
 //! generation.rs  what Puppet sees: generations, `current`, the swap, `flush-pending`
+//! scope.rs       whose code differs between two commits, through every link
 //! prune.rs       what nothing needs any more
 //! heal.rs        trees that hold a wrong file, built anew
 //! mend.rs        single things put right, for a repair
@@ -38,6 +39,7 @@ mod needs;
 mod plan;
 mod prune;
 mod recover;
+mod scope;
 mod shape;
 mod shared;
 mod survey;
