@@ -77,6 +77,8 @@ impl Remote {
     }
 
     fn build(place: Place, builder: reqwest::ClientBuilder) -> Result<Self, RemoteError> {
+        // The HTTP client wants one even for plain HTTP. A second installation changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let built = builder
             .connect_timeout(CONNECT_TIMEOUT)
             .no_proxy()
