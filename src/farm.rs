@@ -59,7 +59,7 @@ pub use error::FarmError;
 pub use generation::{Generation, RepoState, Swap, parse_current};
 pub use index::{BlobRecord, ChunkPlace, GenerationRecord, Index, Raw as RawRecord};
 pub use inspect::{Deviation, Inode, Inspection};
-pub use layout::{BlobKey, SharedName, blob_mtime};
+pub use layout::{BlobKey, ENVIRONMENTS_LINK, SharedName, blob_mtime};
 pub(crate) use mend::IN_REPO;
 pub use mend::{BlobPlaces, Piece};
 pub use needs::{MissingBlob, MissingTree};
@@ -178,6 +178,11 @@ impl Farm {
     /// What is known and vouched for.
     pub fn index(&self) -> &Index {
         &self.index
+    }
+
+    /// The group that may read the farm, by number.
+    pub fn reader_group(&self) -> Option<u32> {
+        self.settings.reader_group
     }
 
     /// The data directory.

@@ -179,7 +179,7 @@ fn follow(trees: &Trees<'_>, from: &Place, target: &Target, left: &mut Vec<TreeP
         return Ok(Behind::Absolute);
     }
     let mut place = from.clone();
-    let mut ahead: VecDeque<Vec<u8>> = steps_of(target).collect();
+    let mut ahead: VecDeque<Vec<u8>> = target.steps().map(<[u8]>::to_vec).collect();
     let mut links = 1;
     while let Some(step) = ahead.pop_front() {
         match step.as_slice() {
@@ -206,8 +206,7 @@ fn follow(trees: &Trees<'_>, from: &Place, target: &Target, left: &mut Vec<TreeP
                 if next.is_absolute() {
                     return Ok(Behind::Absolute);
                 }
-                let further: Vec<Vec<u8>> = steps_of(&next).collect();
-                further.into_iter().rev().for_each(|step| ahead.push_front(step));
+                next.steps().rev().for_each(|step| ahead.push_front(step.to_vec()));
             }
             // A step from a file leads nowhere, even one that stays.
             Some(Entry::File { id, executable, .. }) if ahead.is_empty() => return Ok(Behind::File(id, executable)),
@@ -215,11 +214,4 @@ fn follow(trees: &Trees<'_>, from: &Place, target: &Target, left: &mut Vec<TreeP
         }
     }
     Ok(Behind::Directory(place))
-}
-
-/// The steps of a target. A slash at its end is a step that stays, as the kernel has it: only a directory can be stayed in.
-fn steps_of(target: &Target) -> impl Iterator<Item = Vec<u8>> + '_ {
-    let last = target.as_bytes().ends_with(b"/").then(|| b".".to_vec());
-    let steps = target.as_bytes().split(|byte| *byte == b'/').filter(|step| !step.is_empty());
-    steps.map(<[u8]>::to_vec).chain(last)
 }
