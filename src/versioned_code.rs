@@ -91,8 +91,14 @@ pub fn conclude(program: &str, outcome: Result<(), VersionedCodeError>) -> ExitC
         text.push_str(&format!(": {deeper}"));
         cause = deeper.source();
     }
+    let escape = |character: char| match character {
+        '\n' => character.to_string(),
+        _ if character.is_control() => character.escape_default().to_string(),
+        _ => character.to_string(),
+    };
+    let text: String = text.trim_end().chars().map(escape).collect();
     // Where even that cannot be written there is nobody to tell.
-    let _ = writeln!(io::stderr(), "{}", text.trim_end());
+    let _ = writeln!(io::stderr(), "{text}");
     ExitCode::FAILURE
 }
 

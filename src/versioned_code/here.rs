@@ -51,7 +51,7 @@ pub(super) fn open(
                 Ok(_) | Err(VersionedCodeError::Damaged { .. }) => continue,
                 Err(error) => return Err(error),
             }
-            let found = open_below(settings, &generation.join("environments").join(environment), path)?;
+            let found = open_below(settings, id, &generation.join("environments").join(environment), path)?;
             // One that is being pruned loses its names before its end, and a file may be damaged: another generation, or the primary, has it.
             if found.is_some() {
                 return Ok(found);
@@ -83,12 +83,19 @@ type Way = Vec<PathBuf>;
 
 fn open_below(
     settings: &Settings,
+    id: &str,
     environment: &Path,
     path: &OsStr,
 ) -> Result<Option<(File, PathBuf)>, VersionedCodeError> {
     let Some(root) = unless_gone(fs::canonicalize(environment), environment)? else { return Ok(None) };
     let trees = settings.data_dir().join("trees");
     let Some(trees) = unless_gone(fs::canonicalize(&trees), &trees)? else { return Ok(None) };
+    // A shared tree's name begins with its id: one that a damaged link leads to is another version.
+    if root.parent() == Some(trees.as_path())
+        && !root.file_name().is_some_and(|name| name.as_bytes().starts_with(id.as_bytes()))
+    {
+        return Ok(None);
+    }
     let leaves = || VersionedCodeError::Leaves { path: path.into() };
     let mut ahead: VecDeque<OsString> = steps(path).collect();
     let (mut way, mut links): (Way, usize) = (vec![root], 0);

@@ -25,8 +25,12 @@ const CODE_CONTENT: &str = env!("CARGO_BIN_EXE_sceneshift-code-content");
 const FORGETFUL: &str = "keep-generations = 1\nkeep-age = \"0s\"";
 
 /// Generations are kept, in each layout that differs for a reader.
-const KEEPING: [&str; 3] =
-    ["", "shared-dirs = []", "shared-dirs = [\"environments/*\", \"environments/*/modules/m/files\"]"];
+const KEEPING: [&str; 4] = [
+    "",
+    "shared-dirs = []",
+    "shared-dirs = [\"environments/*/modules/*\"]",
+    "shared-dirs = [\"environments/*\", \"environments/*/modules/m/files\"]",
+];
 
 fn settings(rig: &Rig) -> PathBuf {
     rig.folder().join("client.toml")
@@ -326,6 +330,28 @@ fn a_file_edited_in_place_is_served_as_it_was_or_not_at_all() {
     assert_content(&rig, "production", &id, FILE, b"one");
     rig.stop_primary();
     assert_refused(&content(&rig, "production", &id, FILE), "cannot connect to the primary");
+    rig.stop_client(daemon);
+}
+
+#[test]
+fn an_environment_that_shows_another_version_serves_neither_under_the_id_of_the_first() {
+    let rig = Rig::new();
+    stage_version(&rig, "one");
+    deploy(&rig);
+    let id = live(&rig, "production");
+    stage_version(&rig, "two");
+    deploy(&rig);
+    let old = rig.client_data().join("repos/puppet-code/generations");
+    let old = fs::read_dir(old).unwrap().map(|entry| entry.unwrap().path());
+    let current = fs::canonicalize(rig.current()).unwrap();
+    let old =
+        old.filter(|generation| !current.starts_with(generation)).map(|generation| generation.join("root")).next();
+    let damaged = old.unwrap().join("environments/production");
+    fs::remove_file(&damaged).unwrap();
+    symlink(fs::canonicalize(current.join("environments/production")).unwrap(), &damaged).unwrap();
+    assert_refused(&content(&rig, "production", &id, FILE), "content.sock");
+    let daemon = client(&rig);
+    assert_content(&rig, "production", &id, FILE, b"one");
     rig.stop_client(daemon);
 }
 
