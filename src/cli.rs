@@ -4,7 +4,7 @@
 //! args.rs      the commands and their options
 //! place.rs     which primary, which repo, which commit, which daemon is meant
 //! serve.rs client.rs           the two daemons
-//! commit.rs history.rs fleet.rs local.rs served.rs fsck.rs      the commands, by what they are about
+//! commit.rs history.rs fleet.rs local.rs served.rs versioned_code.rs fsck.rs      the commands, by what they are about
 //! limits.rs    limits of the process
 //! output.rs report.rs progress.rs      text for people: tables, sizes, times; how a client does; bars
 //! logging.rs   the log, on standard error
@@ -33,6 +33,7 @@ mod progress;
 mod report;
 mod serve;
 mod served;
+mod versioned_code;
 
 use std::process::ExitCode;
 
@@ -57,6 +58,12 @@ pub fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<ExitCode, CliError> {
     let verbose = args.verbose;
+    match &args.command {
+        // Puppet Server waits for these two: no threads, no log.
+        Command::CodeId(args) => return versioned_code::code_id(args),
+        Command::CodeContent(args) => return versioned_code::code_content(args),
+        _ => {}
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::Runtime)?;
     match args.command {
         // The daemons set up the log themselves, as their configuration says.
@@ -71,7 +78,7 @@ fn run(args: Args) -> Result<ExitCode, CliError> {
 
 async fn answer(command: Command) -> Result<ExitCode, CliError> {
     match command {
-        Command::Serve(_) | Command::Client(_) => {}
+        Command::Serve(_) | Command::Client(_) | Command::CodeId(_) | Command::CodeContent(_) => {}
         Command::Commit(args) => commit::run(&args).await?,
         Command::Log(args) => history::log(&args).await?,
         Command::Show(args) => history::show(&args).await?,

@@ -13,6 +13,7 @@
 //! repair.rs   what fsck found, put right
 //! report.rs   status, for the primary and for people
 //! control.rs  control.sock: the command line of this machine
+//! content.rs  content.sock: files of past versions, for Puppet Server
 //! listen.rs   /metrics, and the routes of PE's file sync client
 //! metrics.rs  what Prometheus reads
 //! once.rs     one sync and deploy without a daemon
@@ -22,6 +23,7 @@
 //! - At most one sync or deploy at a time, whatever the repo: they share one disk.
 //! - Blocking work runs by `spawn_blocking`.
 
+mod content;
 mod control;
 mod deploy;
 mod error;
@@ -91,6 +93,7 @@ pub async fn run_until(config: ClientConfig, stop: CancellationToken) -> Result<
         let path = client.farm.data().path.join(CONTROL_SOCKET);
         ClientError::Socket { path, source }
     })?;
+    let readers = content::bind(&client)?;
     // Before anything is served or reported: what is live may still be hidden by a cache.
     flush::catch_up(&client).await?;
 
@@ -99,6 +102,7 @@ pub async fn run_until(config: ClientConfig, stop: CancellationToken) -> Result<
     tasks.spawn(flush::keep_paying(Arc::clone(&client)));
     tasks.spawn(reopen_logs(Arc::clone(&client)));
     tasks.spawn(control::serve(Arc::clone(&client), socket));
+    tasks.spawn(content::serve(Arc::clone(&client), readers));
     tasks.spawn(listen::serve(Arc::clone(&client), listener));
     tasks.spawn(report::keep_reporting(Arc::clone(&client)));
     for repo in client.repos.keys() {

@@ -13,6 +13,9 @@ pub const VERSION: u32 = 1;
 /// The name of the control socket in a data directory.
 pub const CONTROL_SOCKET: &str = "control.sock";
 
+/// The name of the socket at which a client's readers ask for files of past versions.
+pub const CONTENT_SOCKET: &str = "content.sock";
+
 /// Which side a data directory belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -11,6 +11,7 @@
 //! shape.rs       how links inside a tree or a root are written
 //! build.rs       from a plan to directories of hard links
 //! generation.rs  what Puppet sees: generations, `current`, the swap, `flush-pending`
+//! scope.rs       whose code differs between two commits, through every link
 //! prune.rs       what nothing needs any more
 //! heal.rs        trees that hold a wrong file, built anew
 //! mend.rs        single things put right, for a repair
@@ -38,6 +39,7 @@ mod needs;
 mod plan;
 mod prune;
 mod recover;
+mod scope;
 mod shape;
 mod shared;
 mod survey;
@@ -57,7 +59,7 @@ pub use error::FarmError;
 pub use generation::{Generation, RepoState, Swap, parse_current};
 pub use index::{BlobRecord, ChunkPlace, GenerationRecord, Index, Raw as RawRecord};
 pub use inspect::{Deviation, Inode, Inspection};
-pub use layout::{BlobKey, SharedName, blob_mtime};
+pub use layout::{BlobKey, ENVIRONMENTS_LINK, SharedName, blob_mtime};
 pub(crate) use mend::IN_REPO;
 pub use mend::{BlobPlaces, Piece};
 pub use needs::{MissingBlob, MissingTree};
@@ -176,6 +178,11 @@ impl Farm {
     /// What is known and vouched for.
     pub fn index(&self) -> &Index {
         &self.index
+    }
+
+    /// The group that may read the farm, by number.
+    pub fn reader_group(&self) -> Option<u32> {
+        self.settings.reader_group
     }
 
     /// The data directory.

@@ -6,12 +6,14 @@
 
 mod extract;
 mod hold;
+mod path;
 mod refusal;
 mod routes;
 mod socket;
 
 pub use extract::{Json, Nothing, Query};
 pub use hold::hold_answer;
+pub use path::{FilePath, Item, text_segment, tree_path};
 pub use refusal::{Refusal, chain};
 pub use routes::{finish_routes, no_browsers};
-pub use socket::listen_on_socket;
+pub use socket::{listen_for_readers, listen_on_socket};

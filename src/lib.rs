@@ -21,7 +21,8 @@
 //! 3. [`disk`] and [`datadir`]: the file system, and what a data directory is.
 //! 4. The primary: [`store`], then [`ingest`], then [`server`].
 //! 5. The client: [`farm`], then [`client`], with [`pause`] and [`puppet`] beside it and [`remote`] to talk to the primary.
-//! 6. [`cli`], which ties it together.
+//! 6. [`versioned_code`], what Puppet Server asks by two small programs; it stands alone.
+//! 7. [`cli`], which ties it together.
 //!
 //! # Who may import whom
 //!
@@ -49,4 +50,5 @@ pub mod server;
 pub mod store;
 pub mod tls;
 pub mod values;
+pub mod versioned_code;
 pub mod wire;

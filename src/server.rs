@@ -5,6 +5,7 @@
 //! extract.rs       repos and paths in requests      resolve.rs   which commit a text means
 //! head.rs          the head, with the long poll     commits.rs   committing, rolling back, the history
 //! files.rs         files as of a commit             diff.rs      changed paths
+//!   follow.rs        where links in a tree lead
 //! fetch.rs         the two routes that send objects
 //!   pack.rs          what is sent, in which order   stream.rs    a body that a blocking job writes
 //! clients.rs       the fleet                        tags.rs, gc.rs, environments.rs
@@ -26,6 +27,7 @@ mod environments;
 mod extract;
 mod fetch;
 mod files;
+mod follow;
 mod gc;
 mod head;
 mod health;

@@ -57,6 +57,10 @@ pub(super) enum Command {
     Tag(TagArgs),
     /// Remove old commits from the primary, and what only they need
     Gc(GcArgs),
+    /// Print the version of an environment that is live here: Puppet Server's code-id-command
+    CodeId(CodeIdArgs),
+    /// Print a file as of a version of its environment: Puppet Server's code-content-command
+    CodeContent(CodeContentArgs),
     /// Verify every object in a data directory, of a primary or a client, running or not
     #[command(after_help = "Exit status: 0 clean or all repaired, 1 damage remains, 2 could not check.")]
     Fsck(FsckArgs),
@@ -82,6 +86,34 @@ pub(super) struct ClientArgs {
     /// With --once: print the answer as JSON
     #[arg(long, requires = "once")]
     pub(super) json: bool,
+}
+
+/// `code-id`.
+#[derive(Debug, Group)]
+pub(super) struct CodeIdArgs {
+    /// The environment
+    #[arg(value_name = "ENV")]
+    pub(super) environment: OsString,
+    /// The client's configuration
+    #[arg(long, value_name = "FILE", env = "SCENESHIFT_CLIENT_CONFIG", default_value = CLIENT_CONFIG)]
+    pub(super) config: PathBuf,
+}
+
+/// `code-content`.
+#[derive(Debug, Group)]
+pub(super) struct CodeContentArgs {
+    /// The environment
+    #[arg(value_name = "ENV")]
+    pub(super) environment: OsString,
+    /// The version, as `code-id` printed it
+    #[arg(value_name = "CODE-ID")]
+    pub(super) code_id: OsString,
+    /// The file's path from the environment on
+    #[arg(value_name = "PATH")]
+    pub(super) path: OsString,
+    /// The client's configuration
+    #[arg(long, value_name = "FILE", env = "SCENESHIFT_CLIENT_CONFIG", default_value = CLIENT_CONFIG)]
+    pub(super) config: PathBuf,
 }
 
 /// Which primary, and how to print what it says.

@@ -12,6 +12,7 @@ use crate::remote::RemoteError;
 use crate::server::ServeError;
 use crate::store::StoreError;
 use crate::values::{CommitId, PathError, RepoName};
+use crate::versioned_code::VersionedCodeError;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,9 @@ pub(super) enum CliError {
         /// The data directory.
         data_dir: PathBuf,
     },
+    /// A version of an environment, or a file of it.
+    #[error(transparent)]
+    VersionedCode(#[from] VersionedCodeError),
     /// A part of the program that failed.
     #[error("a task of the program failed")]
     Task(#[from] tokio::task::JoinError),

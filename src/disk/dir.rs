@@ -289,6 +289,12 @@ impl Dir {
         nix::unistd::fchown(&self.fd, None, Some(group.into())).map_err(DiskError::at("set the group of", &self.path))
     }
 
+    /// Gives `name` to a group, the owner staying who it is.
+    pub fn set_group<N: Step + ?Sized>(&self, name: &N, group: u32) -> Result<(), DiskError> {
+        nix::unistd::fchownat(&self.fd, name.step(), None, Some(group.into()), AtFlags::AT_SYMLINK_NOFOLLOW)
+            .map_err(self.failed("set the group of", name))
+    }
+
     /// Sets mtime and atime of `name`, in nanoseconds since 1970.
     pub fn set_mtime<N: Step + ?Sized>(&self, name: &N, mtime: i64) -> Result<(), DiskError> {
         let time = TimeSpec::new(mtime.div_euclid(1_000_000_000), mtime.rem_euclid(1_000_000_000));

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rayon::prelude::*;
 
+use super::layout::ENVIRONMENTS_LINK;
 use super::{BlobKey, Farm, FarmError, GenerationRecord, Plan, SharedName, SharedTree, blob_mtime, shape::Shape};
 use crate::disk::{Dir, DiskError};
 use crate::progress::{Phase, Progress};
@@ -76,7 +77,7 @@ impl Farm {
         Ok(())
     }
 
-    /// Builds a generation's root and ids, and vouches for it and all that it needs.
+    /// Builds a generation's root, ids and link to its environments, and vouches for it and all that it needs.
     pub(super) fn build_generation(
         &self,
         plan: &Plan,
@@ -94,6 +95,9 @@ impl Farm {
         ids.set_own_mode(0o755)?;
         for (environment, tree) in &plan.environments {
             ids.symlink(tree.to_string().as_bytes(), environment)?;
+        }
+        if let Some(text) = &plan.environments_link {
+            dir.symlink(text, ENVIRONMENTS_LINK)?;
         }
         let generations = self.generations_dir(&plan.repo)?;
         self.put_in_place(&temporary, &generations, plan.commit.to_string().as_str())?;

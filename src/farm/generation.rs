@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use super::{Farm, FarmError, GenerationRecord, SharedName};
 use crate::disk::{self, Dir, DiskError};
 use crate::pause::{Paused, Scope};
-use crate::values::{Commit, CommitId, Entry, Name, RepoName, Target, TreeId};
+use crate::values::{CommitId, RepoName};
 
 const FLUSH_PENDING: &str = "flush-pending";
 const CURRENT: &str = "current";
@@ -219,75 +219,6 @@ impl Farm {
             self.index.put_state(repo, &state)?;
         }
         Ok(state)
-    }
-
-    // ---- what changes between two commits ----
-
-    /// Which requests a swap from one commit to another concerns: those of the environments that differ, or all when anything
-    /// else does.
-    pub fn scope_between(&self, from: Option<CommitId>, to: CommitId) -> Result<Scope, FarmError> {
-        let read = |id: &CommitId| self.index.commit(id)?.ok_or(FarmError::CommitMissing(*id));
-        let Some(from) = from else { return Ok(Scope::Everything) };
-        let (before, after) = match (read(&from), read(&to)?) {
-            (Ok(before), after) => (before, after),
-            (Err(_), _) => return Ok(Scope::Everything),
-        };
-        if before.environments_dir != after.environments_dir || before.environments_dir.is_root() {
-            return Ok(Scope::Everything);
-        }
-        let (environments_before, rest_before) = self.apart(&before)?;
-        let (environments_after, rest_after) = self.apart(&after)?;
-        if rest_before != rest_after {
-            return Ok(Scope::Everything);
-        }
-        let names = environments_before.keys().chain(environments_after.keys());
-        let differs = |name: &&Name| environments_before.get(*name) != environments_after.get(*name);
-        let mut changed: Vec<Name> = names.filter(differs).cloned().collect();
-        changed.sort();
-        changed.dedup();
-        // A link between environments may show the change of another: which ones is for the gate's scope to find out.
-        let has_links = |all: &BTreeMap<Name, Part>| all.values().any(|part| matches!(part, Part::Link(_)));
-        if has_links(&environments_before) || has_links(&environments_after) {
-            return Ok(Scope::Everything);
-        }
-        Ok(Scope::of(&changed))
-    }
-
-    /// The environments of a commit, and a list of everything beside them.
-    fn apart(&self, commit: &Commit) -> Result<Apart, FarmError> {
-        let (mut rest, mut id) = (Vec::new(), commit.root.id);
-        for step in commit.environments_dir.names() {
-            let tree = self.tree(&id)?;
-            let beside = tree.entries().iter().filter(|(name, _)| *name != step);
-            rest.extend(beside.map(|(name, entry)| (name.clone(), Part::of(entry))));
-            match tree.get(step.as_bytes()) {
-                Some(Entry::Tree(subtree)) => id = subtree.id,
-                _ => return Ok((BTreeMap::new(), rest)),
-            }
-        }
-        let tree = self.tree(&id)?;
-        Ok((tree.entries().iter().map(|(name, entry)| (name.clone(), Part::of(entry))).collect(), rest))
-    }
-}
-
-/// The environments of a commit, and everything beside them.
-type Apart = (BTreeMap<Name, Part>, Vec<(Name, Part)>);
-
-/// What decides whether an entry differs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
-    Tree(TreeId),
-    Link(Target),
-    File(crate::values::BlobId, bool),
-}
-
-impl Part {
-    fn of(entry: &Entry) -> Self {
-        match entry {
-            Entry::Tree(subtree) => Part::Tree(subtree.id),
-            Entry::Symlink(target) => Part::Link(target.clone()),
-            Entry::File { id, executable, .. } => Part::File(*id, *executable),
-        }
     }
 }
 

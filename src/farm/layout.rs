@@ -88,6 +88,14 @@ pub(super) fn root_path(data: &Path, repo: &RepoName, commit: &CommitId) -> Path
     data.join("repos").join(repo.as_str()).join("generations").join(commit.to_string()).join("root")
 }
 
+/// The link in a generation to the directory of its environments, for who reads the farm without the index.
+pub const ENVIRONMENTS_LINK: &str = "environments";
+
+/// The text of [`ENVIRONMENTS_LINK`]; `None` where a commit has no environments.
+pub(super) fn environments_link(environments_dir: &TreePath) -> Option<Vec<u8>> {
+    (!environments_dir.is_root()).then(|| [b"root/", environments_dir.as_bytes()].concat())
+}
+
 /// Where a shared tree lies, in the data directory at `data`.
 pub(super) fn shared_path(data: &Path, name: &SharedName) -> PathBuf {
     data.join("trees").join(name.as_str())

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::index::Forget;
 use super::{
-    BlobKey, Deviation, Farm, FarmError, GenerationRecord, Inode, Inspection, MissingBlob, Plan, Shape, SharedName,
-    blob_mtime,
+    BlobKey, Deviation, ENVIRONMENTS_LINK, Farm, FarmError, GenerationRecord, Inode, Inspection, MissingBlob, Plan,
+    Shape, SharedName, blob_mtime,
 };
 use crate::disk::{Dir, DiskError, Kind, Step};
 use crate::progress::Progress;
@@ -217,7 +217,7 @@ impl Farm {
         Ok(self.built(name)?.is_some_and(|links| SharedName::new(&name.tree(), &links) == *name))
     }
 
-    /// Whether a generation's record, `root` and `ids/` are what its commit gives.
+    /// Whether a generation's record, `root`, `ids/` and link to its environments are what its commit gives.
     pub fn generation_is_right(&self, repo: &RepoName, commit: &CommitId) -> Result<bool, FarmError> {
         let Some(record) = self.index.generation(repo, commit)? else { return Ok(false) };
         let plan = self.plan_again(*commit, &record)?;
@@ -231,7 +231,9 @@ impl Farm {
         };
         let wanted: BTreeMap<String, String> =
             plan.environments.iter().map(|(name, tree)| (name.to_string(), tree.to_string())).collect();
-        Ok(ids == wanted && plan.links == record.shared && plan.rules == record.rules)
+        let dir = self.generations_dir(repo)?.open_dir(commit.to_string().as_str())?;
+        let link = dir.read_link(ENVIRONMENTS_LINK).ok();
+        Ok(ids == wanted && link == plan.environments_link && plan.links == record.shared && plan.rules == record.rules)
     }
 
     // ---- places ----

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::layout::{root_path, shared_path};
+use super::layout::{environments_link, root_path, shared_path};
 use super::links::{Trees, directory_behind, kept_in_place};
 use super::{Farm, FarmError, GenerationRecord, SharedDirs, SharedName};
 use crate::values::{Commit, CommitId, Entry, MAX_DEPTH, Name, RepoName, Tree, TreeId, TreePath};
@@ -41,6 +41,8 @@ pub struct Plan {
     pub missing: BTreeMap<SharedName, SharedTree>,
     /// The environments that are directories or lead to one, with their trees.
     pub environments: Vec<(Name, TreeId)>,
+    /// The text of the generation's link to its environments; `None` where it has none.
+    pub environments_link: Option<Vec<u8>>,
 }
 
 /// What a plan is made over.
@@ -101,6 +103,7 @@ impl Plan {
             environment_links,
             missing,
             environments,
+            environments_link: environments_link(&commit.environments_dir),
         })
     }
 }

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::AtomicU64;
 
 use super::index::Forget;
+use super::layout::{ENVIRONMENTS_LINK, environments_link};
 use super::{BlobKey, Farm, FarmError, GenerationRecord, SharedName};
 use crate::disk::Kind;
 use crate::progress::Progress;
@@ -28,7 +29,8 @@ impl Farm {
         }
         self.remove_unvouched(&generations, &vouched)?;
         self.forget_vanished(&generations)?;
-        self.follow_move(&generations)
+        self.follow_move(&generations)?;
+        self.link_environments(&generations)
     }
 
     fn known_repos(&self) -> Result<Vec<RepoName>, FarmError> {
@@ -118,6 +120,26 @@ impl Farm {
             }
         }
         self.index.put_meta(PATH, path)
+    }
+
+    /// A generation that an older program built gets its link to its environments.
+    fn link_environments(&self, generations: &[(RepoName, CommitId, GenerationRecord)]) -> Result<(), FarmError> {
+        for (repo, id, _) in generations {
+            let all = self.generations_dir(repo)?;
+            let text = id.to_string();
+            if all.stat_if_there(text.as_str())?.is_none_or(|stat| stat.kind != Kind::Dir) {
+                continue;
+            }
+            let dir = all.open_dir(text.as_str())?;
+            if dir.stat_if_there(ENVIRONMENTS_LINK)?.is_none()
+                && let Some(commit) = self.index.commit(id)?
+                && let Some(text) = environments_link(&commit.environments_dir)
+            {
+                // Not synced: what a power cut takes back is made again.
+                dir.symlink(&text, ENVIRONMENTS_LINK)?;
+            }
+        }
+        Ok(())
     }
 
     /// Builds a generation's root anew, from trees that are all there, and puts it in place in one step.

@@ -3,4 +3,5 @@
 mod changes;
 mod limits;
 mod random;
+mod scope;
 mod shows;

@@ -190,6 +190,13 @@ pub enum ClientFinding {
         #[serde(with = "path_text")]
         environment: TreePath,
     },
+    /// A generation's link to its environments that is missing, or leads elsewhere.
+    EnvironmentsLinkWrong {
+        /// The repo.
+        repo: RepoName,
+        /// The commit.
+        commit: CommitId,
+    },
     /// No `current`, although a generation was deployed.
     CurrentMissing {
         /// The repo.
@@ -336,6 +343,12 @@ impl fmt::Display for ClientFinding {
                 write!(
                     f,
                     "repos/{repo}/generations/{commit}/ids/{environment} does not say which tree the environment has"
+                )
+            }
+            Self::EnvironmentsLinkWrong { repo, commit } => {
+                write!(
+                    f,
+                    "repos/{repo}/generations/{commit}/environments does not lead to the environments; code-content finds none there"
                 )
             }
             Self::CurrentMissing { repo } => write!(f, "repos/{repo}/current is gone; Puppet sees no code"),

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{LONG, ObjectStream, ProtocolError, QUICK, READ_TIMEOUT, Remote, RemoteError, media_type};
 use crate::progress::Snapshot;
-use crate::values::{CommitId, RepoName, TreePath};
+use crate::values::{CommitId, RepoName, TreeId, TreePath};
 use crate::wire::STREAM_MEDIA_TYPE;
 use crate::wire::api::{
     ClientReport, CommitAnswer, CommitInfo, CommitRequest, Diff, FetchRequest, Fleet, GcAnswer, History, ListedEntry,
@@ -118,7 +118,17 @@ impl Remote {
         path: &TreePath,
     ) -> Result<FileAnswer, RemoteError> {
         let route = ["v1", "repos", repo.as_str(), "commits", &commit.to_string(), "files"];
-        let request = self.client.get(self.place.url_with_path(&route, path)?);
+        self.file_answer(self.client.get(self.place.url_with_path(&route, path)?)).await
+    }
+
+    /// What `path` leads to in a tree that is or was an environment's; symbolic links are followed as far as they stay in the tree.
+    pub async fn tree_file(&self, repo: &RepoName, tree: TreeId, path: &TreePath) -> Result<FileAnswer, RemoteError> {
+        let route = ["v1", "repos", repo.as_str(), "trees", &tree.to_string(), "files"];
+        let request = self.client.get(self.place.url_with_path(&route, path)?).query(&[("follow", "true")]);
+        self.file_answer(request).await
+    }
+
+    async fn file_answer(&self, request: RequestBuilder) -> Result<FileAnswer, RemoteError> {
         let response = self.send_bounded(request).await?;
         match media_type(&response) {
             "application/json" => Ok(match self.document(response).await? {

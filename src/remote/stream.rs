@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use futures_util::Stream;
 use reqwest::Response;
 use tokio::runtime::Handle;
 use tokio_util::bytes::{Buf, Bytes};
@@ -63,10 +64,24 @@ impl ObjectStream {
         self
     }
 
-    #[cfg(test)]
-    pub(super) fn pausing_at_most(mut self, pause: Duration) -> Self {
+    /// Allows another longest pause than [`READ_TIMEOUT`].
+    #[must_use]
+    pub fn pausing_at_most(mut self, pause: Duration) -> Self {
         self.pause = pause;
         self
+    }
+
+    /// How many bytes the whole of it has, where its sender announced that.
+    pub fn length(&self) -> Option<u64> {
+        self.response.content_length()
+    }
+
+    /// The same for who must not block: piece by piece, each asked for when the one before it was taken.
+    pub fn pieces(self) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+        futures_util::stream::try_unfold(self, |mut this| async move {
+            let piece = this.next().await?;
+            Ok(piece.map(|piece| (piece, this)))
+        })
     }
 
     /// The next bytes, however many; `None` at the end.

@@ -8,11 +8,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::extract::{Item, Repo};
+use super::extract::Repo;
 use super::metrics::CommitResult;
 use super::resolve::resolve;
 use super::state::{Primary, RepoState, Shared};
-use crate::http::{Json, Nothing, Query, Refusal, chain};
+use crate::http::{Item, Json, Nothing, Query, Refusal, chain};
 use crate::ingest::{self, IngestError};
 use crate::progress::{Phase, Snapshot};
 use crate::store::{ReadStore, StoreError};

@@ -9,12 +9,12 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::extract::{Repo, tree_path};
+use super::extract::Repo;
 use super::pack::{self, Fetch, PackError, Sent};
 use super::resolve::commit_of;
 use super::state::{Primary, RepoState, Shared};
 use super::stream::{self, BodyWriter};
-use crate::http::{Json, Nothing, Query, Refusal, chain};
+use crate::http::{Json, Nothing, Query, Refusal, chain, tree_path};
 use crate::store::{ReadStore, Snapshot};
 use crate::values::{Commit, CommitId, TreePath};
 use crate::wire::api::{FetchRequest, ObjectId, ObjectsRequest};

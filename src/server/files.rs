@@ -8,11 +8,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::extract::{FilePath, Item, Repo};
+use super::extract::Repo;
+use super::follow::Led;
 use super::resolve::{named_tree, resolve};
 use super::state::{Primary, RepoState, Shared, lock};
-use super::{environments, fetch, stream};
-use crate::http::{Nothing, Query, Refusal, chain};
+use super::{environments, fetch, follow, stream};
+use crate::http::{FilePath, Item, Nothing, Query, Refusal, chain};
 use crate::store::{Family, Key, ReadStore, Store, StoreError, StoredBlob};
 use crate::values::{BlobId, Commit, Entry, Name, TreeId, TreePath};
 use crate::wire::api::{EntryKind, ListedEntry, Listing};
@@ -35,13 +36,22 @@ pub(super) async fn of_commit(
     respond(&primary, found, &headers).await
 }
 
+/// What may be asked of a tree's files.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Following {
+    /// Whether symbolic links are followed, as far as they stay in the tree.
+    #[serde(default)]
+    follow: bool,
+}
+
 /// `GET /v1/repos/{repo}/trees/{tree-id}/files/{path}`: likewise, of a tree that is or was an environment's.
 pub(super) async fn of_tree(
     State(primary): State<Shared>,
     Repo(repo): Repo,
     Item(text): Item,
     FilePath(path): FilePath,
-    _: Query<Nothing>,
+    Query(Following { follow }): Query<Following>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let tree: TreeId =
@@ -53,6 +63,7 @@ pub(super) async fn of_tree(
                 "{tree} is no environment's tree in a commit of {name} that is kept"
             )));
         }
+        let path = if follow { follow::real_path(&primary.store, tree, &path)? } else { path };
         find(&primary.store, tree, &path)
     };
     let found = primary.blocking(job).await?;
@@ -181,7 +192,8 @@ fn is_environment(store: &Store, repo: &RepoState, tree: TreeId) -> Result<bool,
     Ok(found)
 }
 
-/// `seen` holds the directories of environments that were looked at: commits of other environments, and rollbacks, share theirs.
+/// `seen` holds the directories of environments that were looked at, and the roots where links of theirs were followed: commits of other
+/// environments, and rollbacks, share theirs.
 fn has_environment(
     store: &Store,
     commit: &Commit,
@@ -191,11 +203,20 @@ fn has_environment(
     if commit.environments_dir.is_root() {
         return Ok(commit.root.id == wanted);
     }
-    match environments::directory(store, commit)? {
-        Some(directory) if seen.insert(directory) => {
-            let tree = named_tree(store, &directory)?;
-            Ok(environments::in_directory(&tree).any(|(_, id)| id == wanted))
-        }
-        _ => Ok(false),
+    let Some(directory) = environments::directory(store, commit)? else { return Ok(false) };
+    let tree = named_tree(store, &directory)?;
+    if seen.insert(directory) && environments::in_directory(&tree).any(|(_, id)| id == wanted) {
+        return Ok(true);
     }
+    // What a link in it leads to may lie elsewhere in the commit, and differ while the directory does not.
+    if tree.entries().iter().all(|(_, entry)| !matches!(entry, Entry::Symlink(_))) || !seen.insert(commit.root.id) {
+        return Ok(false);
+    }
+    for (name, _) in tree.entries().iter().filter(|(_, entry)| matches!(entry, Entry::Symlink(_))) {
+        let led = follow::follow(store, commit.root.id, &commit.environments_dir.join(name))?;
+        if matches!(led, Led::Directory(_, id) if id == wanted) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -4,10 +4,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::commits;
-use super::extract::{Item, Repo};
+use super::extract::Repo;
 use super::resolve::{looks_like_id, resolve};
 use super::state::{Primary, Shared};
-use crate::http::{Json, Nothing, Query, Refusal};
+use crate::http::{Item, Json, Nothing, Query, Refusal};
 use crate::values::TagName;
 use crate::wire::api::{CommitInfo, TagRequest, Tags};
 

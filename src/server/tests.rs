@@ -37,6 +37,8 @@ impl Running {
         for staging in ["staging", "other"] {
             std::fs::create_dir_all(folder.path().join(staging)).unwrap();
         }
+        // This HTTP client wants one, even for plain HTTP.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();

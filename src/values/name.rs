@@ -111,6 +111,12 @@ impl Target {
         &self.0
     }
 
+    /// The steps of the way: names, `.` and `..`. A slash at the end is a step `.`, as the kernel has it: only a directory can be stayed in.
+    pub fn steps(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
+        let last = self.0.ends_with(b"/").then_some(b".".as_slice());
+        self.0.split(|byte| *byte == b'/').filter(|step| !step.is_empty()).chain(last)
+    }
+
     /// Whether resolution starts at the machine's root.
     pub fn is_absolute(&self) -> bool {
         self.0.first() == Some(&b'/')
@@ -248,6 +254,14 @@ mod tests {
         assert_eq!(Target::new(&[b'a'; 4096]), Err(TargetError::TooLong(4096)));
         assert_eq!(Target::new(b""), Err(TargetError::Empty));
         assert_eq!(Target::new(b"a\0"), Err(TargetError::Nul));
+    }
+
+    #[test]
+    fn a_slash_at_the_end_of_a_target_is_a_step() {
+        let steps = |text: &[u8]| Target::new(text).unwrap().steps().map(<[u8]>::to_vec).collect::<Vec<_>>();
+        assert_eq!(steps(b"..//a/./b"), [&b".."[..], b"a", b".", b"b"]);
+        assert_eq!(steps(b"a//"), [b"a", &b"."[..]]);
+        assert_eq!(steps(b"/a"), [b"a"]);
     }
 
     #[test]

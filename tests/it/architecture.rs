@@ -17,6 +17,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["values"]),
     ("findings", &["values"]),
     ("tls", &[]),
+    // Stands alone, std and settings only: two small programs of `bin` take it in by its path, so that no database is linked.
+    ("versioned_code", &[]),
+    ("bin", &[]),
     // The file system.
     ("disk", &["values"]),
     ("datadir", &["values", "disk"]),
@@ -52,8 +55,26 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "values", "codec", "progress", "config", "findings", "disk", "datadir", "store", "farm", "wire", "http",
-            "remote", "ingest", "server", "pause", "puppet", "gate", "client", "fsck",
+            "values",
+            "codec",
+            "progress",
+            "config",
+            "findings",
+            "disk",
+            "datadir",
+            "store",
+            "farm",
+            "wire",
+            "http",
+            "remote",
+            "ingest",
+            "server",
+            "pause",
+            "puppet",
+            "gate",
+            "client",
+            "fsck",
+            "versioned_code",
         ],
     ),
 ];
@@ -151,6 +172,16 @@ fn what_may_be_replaced_one_day_is_used_in_one_place() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn what_small_programs_take_in_needs_nothing_of_the_crate() {
+    let outside =
+        ["sceneshift", "rocksdb", "tokio", "axum", "hyper", "reqwest", "nix", "tracing", "thiserror", "serde_json"];
+    for source in source::all().iter().filter(|source| matches!(source.module.as_str(), "versioned_code" | "bin")) {
+        let found = outside.iter().find(|name| source.uses_crate(name));
+        assert_eq!(found, None, "{} must do with std, serde and toml", source.path);
+    }
 }
 
 #[test]

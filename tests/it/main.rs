@@ -5,6 +5,7 @@
 
 mod architecture;
 mod cli;
+mod code_id;
 mod commands;
 mod estate;
 mod examples;

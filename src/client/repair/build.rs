@@ -76,6 +76,7 @@ fn piece(finding: &ClientFinding) -> Option<Piece> {
         ClientFinding::SharedTreeMissing { tree } => SharedName::parse(tree.as_bytes()).map(Piece::Shared),
         ClientFinding::GenerationMissing { repo, commit }
         | ClientFinding::IdsWrong { repo, commit, .. }
+        | ClientFinding::EnvironmentsLinkWrong { repo, commit }
         | ClientFinding::IndexGenerationLinks { repo, commit } => Some(Piece::Root(repo.clone(), *commit)),
         _ => None,
     }

@@ -56,7 +56,9 @@ impl<'a> Verdicts<'a> {
                 // One that the index no longer knows either is no damage: it is built again when it is wanted.
                 farm.has_generation(repo, commit)? && !farm.generation_is_right(repo, commit)?
             }
-            ClientFinding::IdsWrong { repo, commit, .. } | ClientFinding::IndexGenerationLinks { repo, commit } => {
+            ClientFinding::IdsWrong { repo, commit, .. }
+            | ClientFinding::EnvironmentsLinkWrong { repo, commit }
+            | ClientFinding::IndexGenerationLinks { repo, commit } => {
                 farm.has_generation(repo, commit)? && !farm.generation_is_right(repo, commit)?
             }
             ClientFinding::CurrentMissing { repo }

@@ -133,6 +133,18 @@ fn a_data_directory_that_was_moved_shows_the_same() {
 }
 
 #[test]
+fn a_generation_of_an_older_program_gets_its_link_to_the_environments() {
+    let mut farm = TestFarm::new();
+    farm.write("environments/production/modules/a/init.pp", "a");
+    let commit = farm.deploy();
+    let link = farm.data_dir().join(format!("repos/puppet-code/generations/{commit}/environments"));
+    assert_eq!(fs::read(link.join("production/modules/a/init.pp")).unwrap(), b"a");
+    fs::remove_file(&link).unwrap();
+    farm.reopen();
+    assert_eq!(fs::read(link.join("production/modules/a/init.pp")).unwrap(), b"a");
+}
+
+#[test]
 fn pruning_keeps_the_current_and_the_pinned_generation_and_removes_what_only_others_need() {
     let mut farm = TestFarm::new();
     let repo = TestFarm::repo();

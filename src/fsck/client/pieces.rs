@@ -9,7 +9,8 @@ use super::blobs::Present;
 use super::{Check, FsckError, file, place, tree};
 use crate::disk::{Dir, Kind, Stat};
 use crate::farm::{
-    BlobKey, Deviation, FarmError, GenerationRecord, Ground, Inode, Inspection, Plan, Shape, SharedName,
+    BlobKey, Deviation, ENVIRONMENTS_LINK, FarmError, GenerationRecord, Ground, Inode, Inspection, Plan, Shape,
+    SharedName,
 };
 use crate::findings::{ClientFinding, Holder};
 use crate::values::{Commit, CommitId, Name, RepoName, TreeId, TreePath};
@@ -132,6 +133,9 @@ impl Check<'_> {
         }
         let dir = generations.open_dir(text.as_str())?;
         self.ids(&dir, repo, id, &plan)?;
+        if dir.read_link(ENVIRONMENTS_LINK).ok() != plan.environments_link {
+            self.find(ClientFinding::EnvironmentsLinkWrong { repo: repo.clone(), commit: id });
+        }
         if dir.stat_if_there("root")?.is_none_or(|stat| stat.kind != Kind::Dir) {
             self.find(gone());
             return Ok(0);

@@ -21,9 +21,14 @@ impl Check<'_> {
 
     fn modes(&self) -> Result<(), FsckError> {
         self.place_mode(self.dir.stat_self()?.mode, 0o750, TreePath::root());
-        for (name, mode) in
-            [("trees", 0o750), ("repos", 0o750), ("index", 0o700), ("tmp", 0o700), ("control.sock", 0o600)]
-        {
+        for (name, mode) in [
+            ("trees", 0o750),
+            ("repos", 0o750),
+            ("index", 0o700),
+            ("tmp", 0o700),
+            ("control.sock", 0o600),
+            ("content.sock", 0o660),
+        ] {
             if let Some(stat) = self.dir.stat_if_there(name)? {
                 self.place_mode(stat.mode, mode, place(&[name]));
             }

@@ -209,3 +209,17 @@ fn an_id_that_is_missing_surplus_or_of_another_tree() {
     symlink(fs::read_link(ids.join("production")).unwrap(), ids.join("dev")).unwrap();
     assert_eq!(client.found(), [ids_wrong(&client, "dev")]);
 }
+
+#[test]
+fn a_link_to_the_environments_that_is_missing_or_leads_elsewhere() {
+    for damage in [None, Some("root")] {
+        let client = Client::new();
+        let link = client.generation().join("environments");
+        fs::remove_file(&link).unwrap();
+        if let Some(text) = damage {
+            symlink(text, &link).unwrap();
+        }
+        let (repo, commit) = (TestFarm::repo(), client.commit);
+        assert_eq!(client.found(), [ClientFinding::EnvironmentsLinkWrong { repo, commit }]);
+    }
+}

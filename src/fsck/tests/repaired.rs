@@ -126,6 +126,9 @@ fn trees_and_generations_as_a_whole() {
     heals("a root's file", |client| fs::remove_file(client.shown("hiera.yaml")).unwrap());
     heals("a root", |client| fs::remove_dir_all(client.generation().join("root")).unwrap());
     heals("an id", |client| fs::remove_file(client.generation().join("ids/dev")).unwrap());
+    heals("the link to the environments", |client| {
+        replace(&client.generation().join("environments"), |path| symlink("root", path).unwrap());
+    });
     heals("a foreign id", |client| symlink("x", client.generation().join("ids/x")).unwrap());
 }
 

@@ -96,6 +96,62 @@ async fn an_environments_tree_serves_its_files_and_no_other_tree_does() {
     assert_eq!(primary.get(&of(&current, "modules/m/files/f")).await.0, 200);
 }
 
+#[tokio::test]
+async fn links_are_followed_where_that_is_asked_for_as_far_as_they_stay_in_the_tree() {
+    let primary = Running::start().await;
+    primary.stage("environments/production/modules/m/files/f", "content");
+    primary.stage("environments/dev/f", "another's");
+    let link = |path: &str, target: &str| {
+        std::os::unix::fs::symlink(
+            target,
+            primary.folder.path().join("staging").join("environments/production").join(path),
+        )
+        .unwrap();
+    };
+    link("modules/alias", "./m/");
+    link("modules/m/files/l", "../../alias/files/f");
+    link("out", "../dev/f");
+    link("absolute", "/etc/passwd");
+    link("round", "round");
+    link("behind", "modules/m/files/f/.");
+    primary.commit().await;
+    let tree = primary.tree_of("environments", "production").await;
+    let of = |path: &str| format!("/v1/repos/puppet-code/trees/{tree}/files/{path}");
+    for path in ["modules/m/files/f", "modules/alias/files/f", "modules/m/files/l", "modules/alias/files/l"] {
+        assert_eq!(primary.get(&of(&format!("{path}?follow=true"))).await, (200, json!("content")), "{path}");
+    }
+    assert_eq!(primary.get(&of("modules/alias/files/f")).await.0, 404, "not unless asked");
+    assert_eq!(primary.get(&of("modules/alias?follow=true")).await.1["entries"][0]["name"], "files");
+    for path in ["out", "absolute", "round", "behind", "gone", "modules/m/files/f/x"] {
+        assert_eq!(primary.get(&of(&format!("{path}?follow=true"))).await.0, 404, "{path}");
+    }
+    assert_eq!(primary.get(&of("f?folow=true")).await.0, 400);
+}
+
+#[tokio::test]
+async fn what_an_environment_that_is_a_link_leads_to_is_an_environments_tree() {
+    let primary = Running::start().await;
+    primary.stage("releases/one/f", "one");
+    primary.stage("releases/two/f", "two");
+    primary.stage("environments/dev/f", "dev");
+    let link = primary.folder.path().join("staging").join("environments/production");
+    std::os::unix::fs::symlink("../releases/live", &link).unwrap();
+    std::os::unix::fs::symlink("one", primary.folder.path().join("staging").join("releases/live")).unwrap();
+    primary.commit().await;
+    let [one, two] = [primary.tree_of("releases", "one").await, primary.tree_of("releases", "two").await];
+    // The directory of the environments stays the same.
+    std::fs::remove_file(primary.folder.path().join("staging").join("releases/live")).unwrap();
+    std::os::unix::fs::symlink("two", primary.folder.path().join("staging").join("releases/live")).unwrap();
+    primary.stage("releases/three/f", "three");
+    primary.commit().await;
+    for (tree, content) in [(&one, "one"), (&two, "two")] {
+        let file = format!("/v1/repos/puppet-code/trees/{tree}/files/f");
+        assert_eq!(primary.get(&file).await, (200, json!(content)));
+    }
+    let three = primary.tree_of("releases", "three").await;
+    assert_eq!(primary.get(&format!("/v1/repos/puppet-code/trees/{three}/files/f")).await.0, 404);
+}
+
 impl Running {
     async fn tree_of(&self, dir: &str, name: &str) -> String {
         let (_, listing) = self.get(&format!("{FILES}/{dir}")).await;
