@@ -18,6 +18,7 @@ mod listen;
 mod refused;
 mod same;
 mod sequence;
+mod served;
 mod stop;
 mod support;
 mod torn;
