@@ -77,6 +77,8 @@ impl Remote {
     }
 
     fn build(place: Place, builder: reqwest::ClientBuilder) -> Result<Self, RemoteError> {
+        // The HTTP client wants cryptography chosen, once for the process, also where it speaks plain HTTP.
+        let _chosen_before = rustls::crypto::ring::default_provider().install_default();
         let built = builder
             .connect_timeout(CONNECT_TIMEOUT)
             .no_proxy()

@@ -71,6 +71,8 @@ impl Flusher {
         if !url.starts_with("http://") {
             return Err(FlushError::Address { url: settings.flush_url.clone() });
         }
+        // The HTTP client wants cryptography chosen, once for the process, also where it speaks plain HTTP.
+        let _chosen_before = rustls::crypto::ring::default_provider().install_default();
         let built = reqwest::Client::builder().no_proxy().timeout(ATTEMPT).build();
         let client = built.map_err(FlushError::Setup)?;
         Ok(Self { client, url, timeout: settings.flush_timeout })
