@@ -24,6 +24,7 @@ mod control;
 mod diff;
 mod environments;
 mod extract;
+mod failed;
 mod fetch;
 mod files;
 mod gc;

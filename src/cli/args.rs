@@ -108,7 +108,8 @@ pub(super) struct RepoArgs {
 pub(super) struct CommitArgs {
     #[command(flatten)]
     pub(super) at: RepoArgs,
-    /// Commit only this environment; may be given several times
+    /// Commit only this environment, and what is gone from staging; may be given several times, and may name several, separated by
+    /// spaces, as r10k's $modifiedenvs does
     #[arg(short, long = "environment", value_name = "ENV")]
     pub(super) environments: Vec<String>,
     /// Why

@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn a_pinned_client_is_not_waited_for_but_not_forgotten_either() {
         let pinned = RepoStatus { pinned: Some(id("old")), ..running("old", 11) };
-        let fleet = Fleet { clients: vec![member(1, running("new", 12)), member(1, pinned)] };
+        let fleet = Fleet { clients: vec![member(1, running("new", 12)), member(1, pinned)], ..Fleet::default() };
         let (arrived, coming, held) = sort(&fleet, &answer());
         assert_eq!((arrived, coming.len(), held.len()), (1, 0, 1));
         assert!(held[0].to_string().contains("rollback --release"));

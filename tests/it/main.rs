@@ -14,6 +14,7 @@ mod fsck;
 mod hostile;
 mod large;
 mod listen;
+mod r10k;
 mod refused;
 mod same;
 mod sequence;
