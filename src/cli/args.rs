@@ -124,6 +124,9 @@ pub(super) struct CommitArgs {
     /// Commit even where staging is empty or every environment would go
     #[arg(long)]
     pub(super) allow_empty: bool,
+    /// Try for this long where the primary is away, as while it is restarted
+    #[arg(long, value_name = "TIMEOUT", value_parser = parse_duration)]
+    pub(super) retry: Option<Duration>,
     /// Wait until every client seen lately runs it, at most for this long
     #[arg(long, value_name = "TIMEOUT", num_args = 0..=1, default_missing_value = "10m", value_parser = parse_duration)]
     pub(super) wait: Option<Duration>,
