@@ -9,7 +9,7 @@ use http::{Request, StatusCode};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
@@ -42,7 +42,12 @@ pub struct Worker {
     pub target: Target,
     pub environment: String,
     pub style: Style,
+    /// How many bytes of facts to post.
+    pub facts: usize,
 }
+
+/// As many bytes of facts as an ordinary agent posts.
+pub const FACTS: usize = 12 << 10;
 
 /// One answered request.
 #[derive(Debug)]
@@ -242,9 +247,12 @@ impl Worker {
     /// What an agent posts: facts as JSON, encoded once for themselves and once more as a field of the form.
     fn form(&self, check_environment: bool) -> String {
         let name = &self.target.certname;
+        let others: Map<String, Value> = (0..self.facts / 60)
+            .map(|number| (format!("mountpoint_{number:08}"), json!("ext4 /dev/sda rw,relatime")))
+            .collect();
         let facts = json!({
             "name": name,
-            "values": { "clientcert": name, "clientversion": "7.23.0", "os": { "family": "Debian", "name": "Debian" } },
+            "values": { "clientcert": name, "clientversion": "7.23.0", "os": { "family": "Debian" }, "others": others },
         });
         let facts = encode(&facts.to_string());
         let fields = [
