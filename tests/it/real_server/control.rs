@@ -1,6 +1,8 @@
 //! The control: with new code renamed into place and the cache flushed, and no pause, catalogs are torn. A test that cannot see that
 //! proves nothing when it sees none. And the second best, `versioned_environment_dirs`, which pins a compile to its tree but for Hiera.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::master::{Master, agents, under_load, warm_up};
@@ -11,9 +13,6 @@ use crate::support::wait::until;
 
 /// Deploys under load, for each way.
 const DEPLOYS: usize = 50;
-
-/// As many bytes of facts as a host with very many mounts or interfaces posts.
-const LARGE_FACTS: usize = 400 << 10;
 
 /// What lies between two parts of each compile.
 const SLOW: Duration = Duration::from_millis(100);
@@ -45,18 +44,23 @@ fn without_a_pause_catalogs_are_torn_pinned_or_not() {
     );
     let pinned = deploys_under_load(&master, workers(&master), &mut version);
     pinned.print("no pause, versioned_environment_dirs = true (pinning)");
-    // Between finding the environment for a request and finding it for the node, Puppet reads the facts. A flush in between makes them two
-    // environments where they are pinned, and Puppet answers that with an empty catalog.
-    let mut large = workers(&master);
-    for worker in &mut large {
-        (worker.style, worker.facts) = (Style::Post { check_environment: true }, LARGE_FACTS);
-    }
-    let large = deploys_under_load(&master, large, &mut version);
-    large.print("the same, agents with 400 KiB of facts");
+    let classifier = classifier(&master);
+    println!("Puppet Server answers after {:.0?}", master.puppet.restart_with(|to| to.classifier = Some(classifier)));
+    let classified = deploys_under_load(&master, workers(&master), &mut version);
+    classified.print("the same, with a node classifier");
 
-    for (report, what) in [(&plain, "without pinning"), (&pinned, "with pinning")] {
+    for (report, what) in [(&plain, "without pinning"), (&pinned, "with pinning"), (&classified, "with a classifier")] {
         assert!(report.torn().count() > 0, "{what}: this test does not see torn catalogs, or there are none");
     }
+}
+
+/// A classifier that names the environment of every node. Puppet then looks the environment up a second time; where a flush has come in
+/// between and environments are pinned, it finds another one, and to an agent that asks for the check it answers an empty catalog.
+fn classifier(master: &Master) -> PathBuf {
+    let path = master.site.folder().join("classifier");
+    std::fs::write(&path, "#!/bin/sh\nprintf -- '---\\nclasses: {}\\nenvironment: production\\n'\n").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
 }
 
 /// Writes the next version into staging.

@@ -9,7 +9,7 @@ use crate::support::folder;
 use crate::support::process::{Process, Site};
 use crate::support::puppet::ca::Ca;
 use crate::support::puppet::code::Code;
-use crate::support::puppet::load::{FACTS, Load, Report, Style, Worker};
+use crate::support::puppet::load::{Load, Report, Style, Worker};
 use crate::support::puppet::server::PuppetServer;
 use crate::support::puppet::settings::Settings;
 use crate::support::wait::until;
@@ -91,7 +91,6 @@ impl Master {
             target: self.puppet.target(agent),
             environment: environment.to_owned(),
             style: *style,
-            facts: FACTS,
         };
         agents.iter().zip(styles.iter().cycle()).map(worker).collect()
     }

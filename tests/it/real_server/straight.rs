@@ -9,7 +9,7 @@ use crate::support::puppet::agent::Agent;
 use crate::support::puppet::ca::{Ca, SERVER};
 use crate::support::puppet::code::Code;
 use crate::support::puppet::connection::{Target, get_once};
-use crate::support::puppet::load::{FACTS, Load, Style, Worker};
+use crate::support::puppet::load::{Load, Style, Worker};
 use crate::support::puppet::server::PuppetServer;
 use crate::support::puppet::settings::{Listener, Settings};
 use crate::support::wait::until;
@@ -49,7 +49,7 @@ fn a_real_agent_gets_a_certificate_plugins_a_catalog_and_files() {
     puppet.start();
     let style = Style::Post { check_environment: true };
     let target = puppet.target("agent1");
-    let load = Load::start(vec![Worker { target, environment: "parts".into(), style, facts: FACTS }]);
+    let load = Load::start(vec![Worker { target, environment: "parts".into(), style }]);
     until("some catalogs came", Duration::from_secs(60), || (load.answered() >= 10).then_some(()));
     let report = load.stop();
     report.print("one agent, straight over mutual TLS");

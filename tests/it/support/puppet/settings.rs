@@ -36,6 +36,8 @@ pub struct Settings {
     pub basemodulepath: String,
     pub versioned_environment_dirs: bool,
     pub admin: Admin,
+    /// A command that says of each node which environment it is in.
+    pub classifier: Option<PathBuf>,
     /// Commands that answer a code id and a file of a version: they make catalogs static.
     pub code_commands: Option<(PathBuf, PathBuf)>,
     /// More environment variables for the JVM, which hands them on to those commands.
@@ -55,6 +57,7 @@ impl Settings {
             basemodulepath: String::new(),
             versioned_environment_dirs: false,
             admin: Admin::Host,
+            classifier: None,
             code_commands: None,
             environment: Vec::new(),
             autosign: true,
@@ -85,12 +88,16 @@ impl Settings {
 
     fn puppet_conf(&self, folder: &Path, ca: &Ca) -> String {
         let place = |name: &str| folder.join(name).display().to_string();
+        let nodes = self
+            .classifier
+            .as_ref()
+            .map(|command| format!("node_terminus = exec\nexternal_nodes = {}\n", command.display()));
         format!(
             "[main]\nconfdir = {conf}\ncodedir = {code}\nvardir = {var}\nrundir = {run}\nlogdir = {log}\npublicdir = {public}\n\
              ssldir = {ssl}\nenvironmentpath = {environments}\nbasemodulepath = {modules}\ncertname = {SERVER}\nserver = localhost\n\
              user = {user}\ngroup = {group}\nmanage_internal_file_permissions = false\n\
              [server]\ncadir = {cadir}\nautosign = {autosign}\nenvironment_timeout = unlimited\n\
-             versioned_environment_dirs = {versioned}\nstatic_catalogs = true\n",
+             versioned_environment_dirs = {versioned}\nstatic_catalogs = true\n{nodes}",
             conf = place("conf"),
             code = place("code"),
             var = place("var"),
@@ -105,6 +112,7 @@ impl Settings {
             cadir = ca.cadir().display(),
             autosign = self.autosign,
             versioned = self.versioned_environment_dirs,
+            nodes = nodes.unwrap_or_default(),
         )
     }
 
