@@ -2,6 +2,7 @@
 # make test-puppet what is promised about a real Puppet Server and agent, on Debian's; prints figures
 # make demo        a primary and two clients on this machine: commit, deploy, damage, repair
 # make check       formatting, clippy, the dependency audit
+# make window      how long a swap holds requests, beside a bare rename
 # make bench       benchmarks (release profile; ccache spares most of RocksDB)
 # make fuzz        every fuzz target for 15 seconds; scripts/fuzz.sh runs one for longer
 # make fuzz-build  the fuzz targets, built but not run
@@ -12,7 +13,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := test
-.PHONY: test test-puppet demo check bench fuzz fuzz-build vectors
+.PHONY: test test-puppet demo check window bench fuzz fuzz-build vectors
 
 SETUP = . scripts/setup.sh
 
@@ -28,6 +29,9 @@ demo:
 check:
 	@$(SETUP); cargo fmt --check; cargo fmt --check --manifest-path fuzz/Cargo.toml; cargo clippy --locked --all-targets -- -D warnings
 	@$(SETUP); scripts/audit.sh
+
+window:
+	@$(SETUP); cargo bench --locked --profile dev --bench window
 
 bench:
 	@$(SETUP); cargo bench --locked --bench micro

@@ -4,7 +4,8 @@
 //! args.rs      the commands and their options
 //! place.rs     which primary, which repo, which commit, which daemon is meant
 //! serve.rs client.rs           the two daemons
-//! commit.rs history.rs fleet.rs local.rs fsck.rs       the commands, by what they are about
+//! commit.rs history.rs fleet.rs local.rs served.rs fsck.rs      the commands, by what they are about
+//! limits.rs    limits of the process
 //! output.rs report.rs progress.rs      text for people: tables, sizes, times; how a client does; bars
 //! logging.rs   the log, on standard error
 //! error.rs     what is said when it does not work
@@ -23,6 +24,7 @@ mod error;
 mod fleet;
 mod fsck;
 mod history;
+mod limits;
 mod local;
 mod logging;
 mod output;
@@ -30,6 +32,7 @@ mod place;
 mod progress;
 mod report;
 mod serve;
+mod served;
 
 use std::process::ExitCode;
 
@@ -82,6 +85,7 @@ async fn answer(command: Command) -> Result<ExitCode, CliError> {
         Command::Sync(args) => local::sync(&args).await?,
         Command::Rollback(args) if args.fleet => fleet::rollback(&args).await?,
         Command::Rollback(args) => local::rollback(&args).await?,
+        Command::Served(args) => tokio::task::block_in_place(|| served::run(&args))?,
         Command::Fsck(args) => return fsck::run(&args).await,
     }
     Ok(ExitCode::SUCCESS)

@@ -6,6 +6,9 @@
 //! sync.rs     from a commit's id to a generation on disk
 //! receive.rs  objects as they arrive, verified and kept
 //! deploy.rs   the window: pause, rename, flush, resume
+//! pauser.rs   how requests are kept away: the gate, hooks, or not at all
+//! hooks.rs    commands of the site that do so
+//! flush.rs    the flush that is owed, and what is not served until it is made
 //! pin.rs      rollback: an older commit, and staying there
 //! repair.rs   what fsck found, put right
 //! report.rs   status, for the primary and for people
@@ -22,10 +25,13 @@
 mod control;
 mod deploy;
 mod error;
+mod flush;
 mod follow;
+mod hooks;
 mod listen;
 mod metrics;
 mod once;
+mod pauser;
 mod pin;
 mod receive;
 mod repair;
@@ -41,13 +47,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use error::{ClientError, ReceiveError};
+pub use hooks::HookError;
 pub use once::once;
 pub use repair::repair_offline;
 
 use crate::config::ClientConfig;
 use crate::datadir::CONTROL_SOCKET;
+use crate::gate::Listeners;
 use crate::http::listen_on_socket;
-use state::Client;
+use state::{Client, Role};
 
 /// How long a stop waits for what is under way.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
@@ -72,16 +80,24 @@ pub async fn run(config: ClientConfig) -> Result<(), ClientError> {
 
 /// Runs until `stop` is cancelled.
 pub async fn run_until(config: ClientConfig, stop: CancellationToken) -> Result<(), ClientError> {
-    let client = Client::open(config, stop.clone()).await?;
+    let client = Client::open(config, Role::Daemon, stop.clone()).await?;
+    // Bound before anything slow: agents that come meanwhile wait, and are not refused.
+    let gate = match (&client.gate, &client.config.gate) {
+        (Some(gate), Some(settings)) => Some((Arc::clone(gate), Listeners::bind(settings).await?)),
+        _ => None,
+    };
     let listener = listen::bind(client.config.listen).await?;
     let socket = listen_on_socket(client.farm.data()).map_err(|source| {
         let path = client.farm.data().path.join(CONTROL_SOCKET);
         ClientError::Socket { path, source }
     })?;
-    // Before anything is reported: what is live may still be hidden by a cache.
-    deploy::flush_what_is_owed(&client).await;
+    // Before anything is served or reported: what is live may still be hidden by a cache.
+    flush::catch_up(&client).await?;
 
     let tasks = TaskTracker::new();
+    let gate = gate.map(|(gate, listeners)| tokio::spawn(gate.run(listeners, stop.clone())));
+    tasks.spawn(flush::keep_paying(Arc::clone(&client)));
+    tasks.spawn(reopen_logs(Arc::clone(&client)));
     tasks.spawn(control::serve(Arc::clone(&client), socket));
     tasks.spawn(listen::serve(Arc::clone(&client), listener));
     tasks.spawn(report::keep_reporting(Arc::clone(&client)));
@@ -95,6 +111,25 @@ pub async fn run_until(config: ClientConfig, stop: CancellationToken) -> Result<
     if tokio::time::timeout(STOP_TIMEOUT, tasks.wait()).await.is_err() {
         tracing::warn!("something is still under way after {STOP_TIMEOUT:?}; stopping all the same");
     }
+    // It has a limit of its own: what agents wait for is finished.
+    if let Some(gate) = gate {
+        gate.await?;
+    }
     tracing::info!("the client has stopped");
     Ok(())
+}
+
+/// Opens the gate's log anew on SIGHUP, until the client stops.
+async fn reopen_logs(client: Arc<Client>) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    loop {
+        tokio::select! {
+            () = client.stop.cancelled() => return,
+            _ = hangup.recv() => {}
+        }
+        if let Some(gate) = &client.gate {
+            gate.reopen_log();
+            tracing::info!("the access log is opened anew");
+        }
+    }
 }

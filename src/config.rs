@@ -2,138 +2,24 @@
 //!
 //! Deliberately absent: defaults that depend on the machine (a client's name), which the daemons look up themselves.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+mod client;
+mod gate;
+mod primary;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::values::{RepoName, TreePath};
+pub use client::{ClientConfig, ClientRepo, DrainKind, HooksConfig, PauseKind, PuppetServer};
+pub use gate::{GateConfig, GateScope, Puppet};
+pub use primary::{PrimaryConfig, PrimaryRepo};
 
 /// Where `serve` looks for its settings unless told.
 pub const PRIMARY_CONFIG: &str = "/etc/sceneshift/primary.toml";
 /// Where `client` and the commands that talk to it look for its settings unless told.
 pub const CLIENT_CONFIG: &str = "/etc/sceneshift/client.toml";
-
-/// The settings of `sceneshift serve`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct PrimaryConfig {
-    /// Where the object store lies.
-    pub data_dir: PathBuf,
-    /// Where to answer HTTP.
-    #[serde(default = "default_primary_listen")]
-    pub listen: SocketAddr,
-    /// Allow plain HTTP on an address that other machines reach.
-    #[serde(default)]
-    pub insecure: bool,
-    /// How to log.
-    #[serde(default)]
-    pub log_format: LogFormat,
-    /// The staging trees.
-    #[serde(default)]
-    pub repos: BTreeMap<RepoName, PrimaryRepo>,
-}
-
-/// One staging tree.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct PrimaryRepo {
-    /// What is committed.
-    pub staging_dir: PathBuf,
-    /// Where environments lie in it; "" for a repo that has none.
-    #[serde(default = "default_environments_dir")]
-    pub environments_dir: String,
-    /// What to leave out: gitignore patterns.
-    #[serde(default)]
-    pub ignore: Vec<String>,
-    /// Leave sockets, FIFOs and devices out, where they would refuse the commit.
-    #[serde(default)]
-    pub skip_special: bool,
-    /// GC keeps at least this many commits.
-    #[serde(default = "default_keep_commits")]
-    pub keep_commits: u64,
-    /// GC keeps commits younger than this.
-    #[serde(default = "default_keep_age", deserialize_with = "duration")]
-    pub keep_age: Duration,
-}
-
-/// The settings of `sceneshift client`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct ClientConfig {
-    /// Where the farm lies.
-    pub data_dir: PathBuf,
-    /// The primary's address.
-    pub server: String,
-    /// Under which name to report; the host's name where absent.
-    #[serde(default)]
-    pub name: Option<String>,
-    /// Where to answer `/metrics` and the routes of PE's file sync client.
-    #[serde(default = "default_client_listen")]
-    pub listen: SocketAddr,
-    /// Allow plain HTTP to a primary on another machine, and `listen` on an address that others reach.
-    #[serde(default)]
-    pub insecure: bool,
-    /// How to log.
-    #[serde(default)]
-    pub log_format: LogFormat,
-    /// The group that may read the farm, where it exists.
-    #[serde(default = "default_reader_group")]
-    pub reader_group: String,
-    /// Permission bits that files may have at most, in octal.
-    #[serde(default = "default_file_mode", deserialize_with = "octal")]
-    pub file_mode: u32,
-    /// How to flush Puppet Server's environment cache.
-    #[serde(default)]
-    pub puppetserver: Option<PuppetServer>,
-    /// What to deploy.
-    #[serde(default)]
-    pub repos: BTreeMap<RepoName, ClientRepo>,
-}
-
-/// One repo on a client.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct ClientRepo {
-    /// How requests are kept away while new code goes live.
-    #[serde(default)]
-    pub pause: PauseKind,
-    /// How long to wait for running requests.
-    #[serde(default = "default_drain_timeout", deserialize_with = "duration")]
-    pub drain_timeout: Duration,
-    /// Which directories are built once and linked to from every generation that has them.
-    #[serde(default = "default_shared_dirs")]
-    pub shared_dirs: Vec<String>,
-    /// Keep at least this many generations.
-    #[serde(default = "default_keep_generations")]
-    pub keep_generations: usize,
-    /// Keep generations that were current within this time.
-    #[serde(default = "default_keep_generation_age", deserialize_with = "duration")]
-    pub keep_age: Duration,
-}
-
-/// How requests are kept away while new code goes live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PauseKind {
-    /// They are not.
-    #[default]
-    None,
-}
-
-/// How to flush Puppet Server's environment cache.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct PuppetServer {
-    /// Puppet Server's address.
-    pub flush_url: String,
-    /// How long to try.
-    #[serde(default = "default_flush_timeout", deserialize_with = "duration")]
-    pub flush_timeout: Duration,
-}
 
 /// How to log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -144,43 +30,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-fn default_primary_listen() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 8145))
-}
-fn default_client_listen() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 8146))
-}
-fn default_environments_dir() -> String {
-    "environments".into()
-}
-fn default_keep_commits() -> u64 {
-    50
-}
-fn default_keep_age() -> Duration {
-    Duration::from_secs(14 * 24 * 3600)
-}
-fn default_reader_group() -> String {
-    "puppet".into()
-}
-fn default_file_mode() -> u32 {
-    0o555
-}
-fn default_drain_timeout() -> Duration {
-    Duration::from_secs(120)
-}
-fn default_flush_timeout() -> Duration {
-    Duration::from_secs(30)
-}
-fn default_shared_dirs() -> Vec<String> {
-    ["environments/*", "environments/*/*modules/*", "modules/*"].map(String::from).to_vec()
-}
-fn default_keep_generations() -> usize {
-    3
-}
-fn default_keep_generation_age() -> Duration {
-    Duration::from_secs(3600)
 }
 
 fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
@@ -199,6 +48,13 @@ fn octal<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Er
             "{text:?} is not a mode for read-only files; write it like \"0555\", \"0550\", \"0500\""
         ))),
     }
+}
+
+/// Whether a URL with this scheme leads to this machine; `None` where it has another scheme.
+fn is_loopback(scheme: &str, url: &str) -> Option<bool> {
+    let host = url.strip_prefix(scheme)?.split(['/', '?']).next().unwrap_or("");
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host).trim_matches(['[', ']']);
+    Some(host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback()))
 }
 
 /// Why settings cannot be used.
@@ -234,53 +90,6 @@ pub fn read_client(path: &Path) -> Result<ClientConfig, ConfigError> {
     let config: ClientConfig = read(path)?;
     config.check().map_err(|message| ConfigError::Invalid { path: path.to_owned(), message })?;
     Ok(config)
-}
-
-impl PrimaryConfig {
-    fn check(&self) -> Result<(), String> {
-        if !self.insecure && !self.listen.ip().is_loopback() {
-            return Err(format!(
-                "listen = \"{}\" is plain HTTP on an address that other machines reach; listen on 127.0.0.1, or write insecure = true if you mean it",
-                self.listen
-            ));
-        }
-        if self.repos.is_empty() {
-            return Err("no repo is configured; add [repos.puppet-code] with a staging-dir".into());
-        }
-        for (name, repo) in &self.repos {
-            TreePath::new(repo.environments_dir.as_bytes())
-                .map_err(|error| format!("[repos.{name}] environments-dir: {error}"))?;
-        }
-        Ok(())
-    }
-}
-
-impl ClientConfig {
-    fn check(&self) -> Result<(), String> {
-        let Some(rest) = self.server.strip_prefix("http://") else {
-            return Err(format!("server = {:?} must begin with http:// (this version has no TLS yet)", self.server));
-        };
-        let host = rest.split(['/', '?']).next().unwrap_or("");
-        let host = host.rsplit_once(':').map_or(host, |(host, _)| host).trim_matches(['[', ']']);
-        let loopback =
-            host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-        if !self.insecure && !loopback {
-            return Err(format!(
-                "server = {:?} is plain HTTP to another machine: anybody on the way can change the code; write insecure = true if you mean it",
-                self.server
-            ));
-        }
-        if !self.insecure && !self.listen.ip().is_loopback() {
-            return Err(format!(
-                "listen = \"{}\" is an address that other machines reach; listen on 127.0.0.1, or write insecure = true if you mean it",
-                self.listen
-            ));
-        }
-        if self.repos.is_empty() {
-            return Err("no repo is configured; add [repos.puppet-code]".into());
-        }
-        Ok(())
-    }
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
@@ -348,6 +157,47 @@ mod tests {
         let text = "data-dir = \"/d\"\nserver = \"http://primary:8145\"\n[repos.a]";
         assert!(client(text).unwrap_err().to_string().contains("insecure = true"));
         assert!(client("data-dir = \"/d\"\nserver = \"http://[::1]:8145\"\n[repos.a]").is_ok());
+    }
+
+    #[test]
+    fn what_belongs_together_is_asked_for() {
+        let text = |more: &str| format!("data-dir = \"/d\"\nserver = \"http://localhost\"\n{more}");
+        let puppet = "[puppet]\ncertname = \"a.example\"\n";
+        let gate = "[gate]\nlisten = \"0.0.0.0:8140\"\nupstream = \"http://127.0.0.1:8139\"\n";
+        let right = client(&text(&format!("{puppet}{gate}[repos.a]"))).unwrap();
+        assert_eq!(right.pause_of(&right.repos.values().next().unwrap().clone()), PauseKind::Gate);
+        assert_eq!(right.longest_hold().as_secs(), 120 + 30 + 10);
+        for (wrong, said) in [
+            (format!("{gate}[repos.a]"), "[gate] needs [puppet]"),
+            (format!("{puppet}[gate]\nupstream = \"http://127.0.0.1:1\"\n[repos.a]"), "needs listen"),
+            (format!("{puppet}{gate}plain-listen = \"127.0.0.1:1\"\n[repos.a]"), "needs trust-proxies"),
+            (format!("{puppet}{gate}trust-proxies = [\"10.0.0.0/8\"]\n[repos.a]"), "without plain-listen"),
+            (
+                format!("{puppet}[gate]\nlisten = \"127.0.0.1:1\"\nupstream = \"http://other:8139\"\n[repos.a]"),
+                "another machine",
+            ),
+            (
+                format!("{puppet}[gate]\nlisten = \"127.0.0.1:1\"\nupstream = \"https://localhost\"\n[repos.a]"),
+                "http://",
+            ),
+            (format!("{puppet}{gate}[puppetserver]\nflush-url = \"http://localhost\"\n[repos.a]"), "without a gate"),
+            ("[repos.a]\npause = \"gate\"".into(), "needs the section [gate]"),
+            ("[repos.a]\npause = \"hooks\"".into(), "go together"),
+            (
+                "[repos.a]\npause = \"hooks\"\n[repos.a.hooks]\npause = [\"drain\"]\nresume = [\"/bin/true\"]".into(),
+                "full path",
+            ),
+            (
+                format!("{puppet}{gate}[repos.a]\ndrain = \"runs\"\ndrain-timeout = \"10s\""),
+                "longer than drain-timeout",
+            ),
+            ("[repos.a]\ndrain = \"runs\"".into(), "needs pause = \"gate\""),
+            ("[puppetserver]\nflush-url = \"https://localhost\"\n[repos.a]".into(), "needs [puppet]"),
+            ("[puppetserver]\nflush-url = \"localhost\"\n[repos.a]".into(), "must begin with"),
+        ] {
+            let error = client(&text(&wrong)).expect_err(&wrong).to_string();
+            assert!(error.contains(said), "{wrong}: {error}");
+        }
     }
 
     #[test]

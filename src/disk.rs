@@ -8,17 +8,20 @@
 //! dir.rs      an open directory: look, make, link, rename, remove
 //! durable.rs  what survives a power cut: write-then-rename, syncfs
 //! lock.rs     one process at a time
+//! append.rs   a log
 //! clock.rs    what time a file system believes it is
 //! ```
 //!
 //! Deliberately absent: what the files mean; asynchronous calls (callers run this on threads that may block).
 
+mod append;
 mod clock;
 mod dir;
 mod durable;
 mod error;
 mod lock;
 
+pub use append::AppendFile;
 pub use clock::file_system_now;
 pub use dir::{Dir, Kind, Listed, Stat, Step, stat_of};
 pub use durable::replace_file;

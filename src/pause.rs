@@ -9,13 +9,13 @@ use std::fmt;
 
 use crate::values::Name;
 
-/// Which requests are held.
+/// Which environments a change concerns, or a request reads.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scope {
-    /// Those that read code of any environment.
+    /// All of them, and what lies beside them.
     Everything,
-    /// Those that read code of these environments, by name. Names that are not UTF-8 make it [`Scope::Everything`].
+    /// These, by name. Names that are not UTF-8 make it [`Scope::Everything`].
     Environments(Vec<String>),
 }
 
@@ -36,6 +36,26 @@ impl Scope {
                 Scope::Environments(all)
             }
             _ => Scope::Everything,
+        }
+    }
+
+    /// Whether both have an environment in common.
+    pub fn overlaps(&self, other: &Scope) -> bool {
+        match (self, other) {
+            (Scope::Environments(ours), Scope::Environments(theirs)) => ours.iter().any(|name| theirs.contains(name)),
+            (Scope::Everything, Scope::Environments(names)) | (Scope::Environments(names), Scope::Everything) => {
+                !names.is_empty()
+            }
+            (Scope::Everything, Scope::Everything) => true,
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scope::Everything => f.write_str("every environment"),
+            Scope::Environments(names) => f.write_str(&names.join(", ")),
         }
     }
 }
@@ -110,5 +130,14 @@ mod tests {
         assert_eq!(Scope::of(&[name(b"dev")]), Scope::Environments(vec!["dev".into()]));
         assert_eq!(Scope::of(&[name(b"dev"), name(b"\xff")]), Scope::Everything);
         assert_eq!(Scope::of(&[]).union(Scope::of(&[name(b"a")])), Scope::of(&[name(b"a")]));
+    }
+
+    #[test]
+    fn scopes_overlap_where_an_environment_is_in_both() {
+        let of = |names: &[&str]| Scope::Environments(names.iter().map(ToString::to_string).collect());
+        assert!(of(&["a", "b"]).overlaps(&of(&["b", "c"])));
+        assert!(!of(&["a"]).overlaps(&of(&["b"])));
+        assert!(Scope::Everything.overlaps(&of(&["a"])) && of(&["a"]).overlaps(&Scope::Everything));
+        assert!(!Scope::Everything.overlaps(&of(&[])), "a change that concerns nothing holds nobody");
     }
 }

@@ -1,7 +1,20 @@
-//! What Puppet Server is like: its environment cache, and how to flush it.
+//! What Puppet Server is like: its routes, its certificates, its environment cache.
 //!
-//! Deliberately absent: when to flush (see [`crate::client`]), and TLS, which this version does not speak yet.
+//! ```text
+//! requests.rs      which requests read code, and of which environments
+//! certificates.rs  the files of Puppet's `ssldir`, as TLS needs them
+//! identity.rs      the name in a certificate, and the `X-Client-*` headers that tell it
+//! flush.rs         the flush of the environment cache
+//! ```
+//!
+//! Deliberately absent: when to hold a request and when to flush (see [`crate::gate`] and [`crate::client`]).
 
+mod certificates;
 mod flush;
+mod identity;
+mod requests;
 
+pub use certificates::{CertificateError, Certificates, Material};
 pub use flush::{FlushError, Flusher};
+pub use identity::{Identity, IdentityError, is_identity_header};
+pub use requests::{Form, Route, environments};

@@ -51,6 +51,8 @@ pub(super) enum Command {
     Sync(LocalArgs),
     /// Make an older commit current: on this machine, until released, or for everybody (--fleet)
     Rollback(RollbackArgs),
+    /// Show from the gate's log which catalogs an agent was given, and of which version
+    Served(ServedArgs),
     /// List tags, or name a commit so that `gc` keeps it
     Tag(TagArgs),
     /// Remove old commits from the primary, and what only they need
@@ -247,6 +249,29 @@ pub(super) struct RollbackArgs {
     /// With --fleet: who, like "Jane Doe <jane@example.com>"
     #[arg(long, value_name = "WHO", env = "SCENESHIFT_AUTHOR", value_parser = parse_author)]
     pub(super) author: Option<Author>,
+}
+
+/// `served`.
+#[derive(Debug, Group)]
+pub(super) struct ServedArgs {
+    /// The agent, by its certname
+    #[arg(long, value_name = "NAME")]
+    pub(super) certname: String,
+    /// Every request, not only catalogs
+    #[arg(short, long)]
+    pub(super) all: bool,
+    /// How many, the newest; 0 for all
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 20)]
+    pub(super) limit: usize,
+    /// Search this log, `-` for standard input [default: the gate's, and its rotated ones]
+    #[arg(long, value_name = "FILE")]
+    pub(super) log: Option<PathBuf>,
+    /// The client's configuration, which names the log
+    #[arg(long, value_name = "FILE", default_value = CLIENT_CONFIG)]
+    pub(super) config: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// `tag`.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::args::ClientArgs;
 use super::error::CliError;
 use super::logging::{self, Wanted};
-use super::{local, progress};
+use super::{limits, local, progress};
 use crate::progress::Progress;
 use crate::{client, config};
 
@@ -20,6 +20,7 @@ pub(super) async fn run(args: &ClientArgs, verbose: u8) -> Result<ExitCode, CliE
         local::conclude(&report, args.json)?;
     } else {
         logging::start(verbose, Wanted::ForDaemon(config.log_format));
+        limits::raise_open_files();
         client::run(config).await?;
     }
     Ok(ExitCode::SUCCESS)

@@ -60,6 +60,17 @@ pub(super) enum CliError {
         /// What happened.
         source: io::Error,
     },
+    /// A file of this machine.
+    #[error("cannot read {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No gate, so no access log.
+    #[error("{} has no [gate], and so there is no access log; name one with --log", .0.display())]
+    NoGate(PathBuf),
     /// Several repos, none named.
     #[error("there are several repos, and none was named: {}", list(.0))]
     SeveralRepos(Vec<RepoName>),

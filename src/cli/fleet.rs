@@ -128,7 +128,7 @@ mod tests {
         let running = RepoStatus { deployed: Some(id), sequence: Some(3), head: Some(id), ..RepoStatus::default() };
         let member = |name: &str, seen_seconds_ago, status: RepoStatus| {
             let repos = [("puppet-code".parse().unwrap(), status)].into();
-            let report = ClientReport { version: "1".into(), repos };
+            let report = ClientReport { version: "1".into(), repos, gate: None };
             FleetMember { name: name.into(), seen: String::new(), seen_seconds_ago, report }
         };
         let fleet = Fleet {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::output::{ago, commit, count, plain, seconds, size};
+use super::output::{ago, commit, count, number, plain, seconds, size};
 use super::progress;
 use crate::progress::Phase;
 use crate::values::{CommitId, RepoName};
@@ -15,7 +15,12 @@ pub(super) fn report(report: &ClientReport, now: Timestamp) -> String {
     if report.repos.is_empty() {
         return "this client has no repos\n".to_owned();
     }
-    report.repos.iter().map(|(name, status)| repo(name, status, now)).collect()
+    let mut text: String = report.repos.iter().map(|(name, status)| repo(name, status, now)).collect();
+    if let Some(gate) = &report.gate {
+        let _ =
+            writeln!(text, "gate\n  now      {} held, {} running", count(gate.held, "request"), number(gate.running));
+    }
+    text
 }
 
 fn repo(name: &RepoName, status: &RepoStatus, now: Timestamp) -> String {
@@ -86,8 +91,17 @@ fn deploy(figures: &DeployFigures) -> String {
         count(figures.trees_built, "tree"),
         count(figures.linked, "link"),
         seconds(figures.build_seconds),
-        seconds(figures.paused_seconds),
+        paused(figures),
     )
+}
+
+/// How long requests were held, and for what, where that was not next to nothing.
+fn paused(figures: &DeployFigures) -> String {
+    let all = seconds(figures.paused_seconds);
+    if figures.drain_seconds + figures.flush_seconds < 0.0005 {
+        return all;
+    }
+    format!("{all} (drain {}, flush {})", seconds(figures.drain_seconds), seconds(figures.flush_seconds))
 }
 
 #[cfg(test)]

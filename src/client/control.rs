@@ -141,14 +141,20 @@ impl From<ClientError> for Refusal {
             ClientError::Remote(RemoteError::Problem { status, .. }) => {
                 StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY)
             }
-            ClientError::Remote(_) | ClientError::Receive(_) | ClientError::Flush(_) | ClientError::Stuck(_) => {
-                StatusCode::BAD_GATEWAY
-            }
-            ClientError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            ClientError::Remote(_)
+            | ClientError::Receive(_)
+            | ClientError::Flush(_)
+            | ClientError::OwedFlush(_)
+            | ClientError::Stuck(_) => StatusCode::BAD_GATEWAY,
+            ClientError::Pause(_) | ClientError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             ClientError::Farm(farm) if farm.is_full() => StatusCode::INSUFFICIENT_STORAGE,
             ClientError::Farm(_)
             | ClientError::SharedDirs { .. }
             | ClientError::Flusher(_)
+            | ClientError::Hook(_)
+            | ClientError::NoGate
+            | ClientError::Gate(_)
+            | ClientError::Certificates(_)
             | ClientError::Listen { .. }
             | ClientError::Socket { .. }
             | ClientError::Signals(_)

@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use super::ClientError;
+use super::flush::note_flushed;
+use super::hooks::About;
+use super::pauser::Pauser;
 use super::state::Client;
 use crate::farm::{Farm, FarmError};
+use crate::gate::LiveRepo;
 use crate::http::chain;
-use crate::pause::{Paused, Scope};
 use crate::progress::Phase;
 use crate::puppet::{FlushError, Flusher};
 use crate::values::{CommitId, RepoName};
@@ -17,7 +20,12 @@ use crate::wire::api::DeployFigures;
 
 /// How a deploy ended.
 struct Deployed {
+    /// From the beginning of the pause until requests flowed again.
     paused: Duration,
+    /// How much of it was waiting for what ran.
+    drained: Duration,
+    /// How much of it was the flush.
+    flushed: Duration,
     /// The flush that is still owed, where it could not be made and the deploy stands all the same.
     unflushed: Option<FlushError>,
 }
@@ -40,6 +48,7 @@ impl Client {
             })
         });
         let noted = noted.await;
+        self.adjust_gate().await?;
         self.news.notify_one();
         outcome?;
         noted.map(|_| ())
@@ -66,6 +75,8 @@ impl Client {
         repo.progress.begin(Phase::Deploying, 0, 0);
         let deployed = self.deploy(name, commit).await?;
         figures.paused_seconds = deployed.paused.as_secs_f64();
+        figures.drain_seconds = deployed.drained.as_secs_f64();
+        figures.flush_seconds = deployed.flushed.as_secs_f64();
         figures.seconds = began.elapsed().as_secs_f64();
         *repo.figures.lock().expect("no holder of this lock panics") = Some(figures);
         self.metrics.observe_deploy(name, &figures);
@@ -77,6 +88,8 @@ impl Client {
                 received_bytes = figures.received_bytes,
                 linked = figures.linked,
                 paused_microseconds = deployed.paused.as_micros(),
+                drain_microseconds = deployed.drained.as_micros(),
+                flush_microseconds = deployed.flushed.as_micros(),
                 seconds = figures.seconds,
                 "deployed"
             ),
@@ -90,8 +103,10 @@ impl Client {
     }
 
     async fn deploy(&self, name: &RepoName, commit: CommitId) -> Result<Deployed, ClientError> {
-        let (name, flusher, runtime) = (name.clone(), self.flusher.clone(), Handle::current());
-        self.blocking(move |farm| deploy(farm, &name, commit, flusher.as_ref(), &runtime)).await
+        let way =
+            Way { pauser: self.repo(name)?.pauser.clone(), flusher: self.flusher.clone(), runtime: Handle::current() };
+        let name = name.clone();
+        self.blocking(move |farm| way.deploy(farm, &name, commit)).await
     }
 
     /// Removes what is too old, unless fsck reads. A failure is no failure of a deploy. The caller holds `work`.
@@ -116,89 +131,86 @@ impl Client {
             Err(error) => tracing::warn!(error = chain(&error), "could not remove what is too old"),
         }
     }
+}
 
-    /// Makes the flush that is owed for a repo.
-    async fn pay(&self, name: &RepoName) -> Result<(), ClientError> {
-        let (name, flusher, runtime) = (name.clone(), self.flusher.clone(), Handle::current());
-        self.blocking(move |farm| {
-            let Some(scope) = farm.owed_flush(&name)? else { return Ok(()) };
-            if let Some(flusher) = flusher {
-                runtime.block_on(flusher.flush(&scope)).map_err(ClientError::Flush)?;
+/// How a deploy is made.
+struct Way {
+    pauser: Pauser,
+    flusher: Option<Arc<Flusher>>,
+    runtime: Handle,
+}
+
+impl Way {
+    /// The deploy itself. Blocking, so that nothing else gets between its steps.
+    fn deploy(&self, farm: &Farm, name: &RepoName, commit: CommitId) -> Result<Deployed, ClientError> {
+        let swap = farm.prepare_swap(name, &commit)?;
+        let change = farm.scope_between(swap.before(), commit)?;
+        let gate = match &self.pauser {
+            Pauser::Gate(gate, _) => Some(gate),
+            Pauser::Nothing | Pauser::Hooks(_) => None,
+        };
+        let live = |commit: &CommitId| {
+            let environments = farm.environment_ids(name, commit)?;
+            Ok::<_, FarmError>(LiveRepo { commit: commit.to_string(), environments })
+        };
+        let (live_before, live_after) = (swap.before().as_ref().map(live).transpose()?, live(&commit)?);
+        let mut scope = change.clone();
+        let mut owed_before = false;
+        if let Some(flusher) = &self.flusher {
+            // Before the pause, for it is synced: a flush too many does no harm, and nobody waits for the disk.
+            owed_before = farm.owed_flush(name)?.is_some();
+            scope = farm.owe_flush(name, change)?;
+            self.runtime.block_on(flusher.prepare());
+        }
+        let about = About { repo: name.clone(), commit: Some(commit), scope: scope.clone() };
+
+        let began = Instant::now();
+        let paused = match self.pauser.pause(&about, &self.runtime) {
+            Ok(paused) => paused,
+            Err(error) => {
+                // Nothing was changed, so nothing more is owed than before.
+                if self.flusher.is_some() && !owed_before {
+                    farm.flushed(name)?;
+                }
+                return Err(error);
             }
-            note_flushed(farm, &name)?;
-            Ok::<_, ClientError>(())
-        })
-        .await
-    }
-}
-
-/// At start: a daemon that was killed between the rename and the flush flushes before anything else is said or done.
-pub(super) async fn flush_what_is_owed(client: &Client) {
-    for name in client.repos.keys() {
-        if let Err(error) = client.pay(name).await {
-            tracing::error!(%name, error = chain(&error), "a flush is owed and could not be made; it is tried again");
-            let name = name.clone();
-            let noted = client.blocking(move |farm| farm.update_state(&name, |state| state.unflushed = true)).await;
-            if let Err(error) = noted {
-                tracing::error!(error = chain(&error), "could not note it");
+        };
+        let drained = began.elapsed();
+        swap.make(&paused)?;
+        if let Some(gate) = gate {
+            gate.set_live(name, Some(live_after));
+        }
+        let flushing = Instant::now();
+        let unflushed = match self.flusher.as_ref().map(|flusher| self.runtime.block_on(flusher.flush(&scope))) {
+            None | Some(Ok(())) => None,
+            // Nobody listens: perhaps no server that could hold old code, perhaps a wrong address. The deploy stands, and the flush is owed.
+            Some(Err(error @ FlushError::Refused { .. })) => Some(error),
+            Some(Err(error)) => {
+                // New code under an old cache must not be served. Nothing was compiled meanwhile where requests were held: the cache holds
+                // old code or none, so that no flush is owed for going back.
+                swap.take_back(&paused)?;
+                if let Some(gate) = gate {
+                    gate.set_live(name, live_before);
+                    if !owed_before {
+                        farm.flushed(name)?;
+                    }
+                }
+                return Err(ClientError::Flush(error));
             }
+        };
+        let flushed = flushing.elapsed();
+        paused.resume();
+        let paused = began.elapsed();
+        farm.confirm(name, commit)?;
+        if unflushed.is_none() {
+            note_flushed(farm, name)?;
+        } else {
+            farm.update_state(name, |state| {
+                state.unflushed = true;
+                state.error = unflushed.as_ref().map(|error| chain(error));
+            })?;
         }
+        self.pauser.check_resumed()?;
+        Ok(Deployed { paused, drained, flushed, unflushed })
     }
-}
-
-/// The deploy itself. Blocking, so that nothing else gets between its steps.
-fn deploy(
-    farm: &Farm,
-    name: &RepoName,
-    commit: CommitId,
-    flusher: Option<&Flusher>,
-    runtime: &Handle,
-) -> Result<Deployed, ClientError> {
-    let swap = farm.prepare_swap(name, &commit)?;
-    let mut scope = farm.scope_between(swap.before(), commit)?;
-    if flusher.is_some() {
-        // Before the pause, for it is synced: a flush too many does no harm, and nobody waits for the disk.
-        scope = farm.owe_flush(name, scope)?;
-    }
-    let paused = pause(&scope);
-    let began = Instant::now();
-    swap.make(&paused)?;
-    let unflushed = match flusher.map(|flusher| runtime.block_on(flusher.flush(&scope))) {
-        None | Some(Ok(())) => None,
-        // Nobody listens: perhaps no server that could hold old code, perhaps a wrong address. The deploy stands, and the flush is owed.
-        Some(Err(error @ FlushError::Refused { .. })) => Some(error),
-        Some(Err(error)) => {
-            // New code under an old cache must not be served.
-            swap.take_back(&paused)?;
-            return Err(ClientError::Flush(error));
-        }
-    };
-    paused.resume();
-    let paused = began.elapsed();
-    farm.confirm(name, commit)?;
-    if unflushed.is_none() {
-        note_flushed(farm, name)?;
-    } else {
-        farm.update_state(name, |state| {
-            state.unflushed = true;
-            state.error = unflushed.as_ref().map(|error| chain(error));
-        })?;
-    }
-    Ok(Deployed { paused, unflushed })
-}
-
-/// `pause = "none"`: the only kind that this version has.
-fn pause(_scope: &Scope) -> Paused {
-    Paused::nothing()
-}
-
-fn note_flushed(farm: &Farm, name: &RepoName) -> Result<(), FarmError> {
-    farm.flushed(name)?;
-    farm.update_state(name, |state| {
-        if state.unflushed {
-            state.unflushed = false;
-            state.error = None;
-        }
-    })?;
-    Ok(())
 }

@@ -3,9 +3,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use super::hooks::HookError;
 use crate::farm::{FarmError, PatternError};
-use crate::puppet::FlushError;
+use crate::gate::{GateError, PauseError};
+use crate::puppet::{CertificateError, FlushError};
 use crate::remote::RemoteError;
 use crate::values::{BlobId, CommitId, RepoName, Totals, TreeId};
 use crate::wire::{DeltaError, StreamError};
@@ -25,6 +28,24 @@ pub enum ClientError {
     /// The cache of Puppet Server was not flushed; the old code stays live.
     #[error("Puppet Server's cache could not be flushed, so the old code stays live")]
     Flush(#[source] FlushError),
+    /// A flush is owed from before, and was not made.
+    #[error("Puppet Server's cache could not be flushed, and may hold older code than what is live")]
+    OwedFlush(#[source] FlushError),
+    /// Requests could not be held.
+    #[error("the deploy was put off")]
+    Pause(#[source] PauseError),
+    /// A hook did not do its work.
+    #[error("a hook of the pause failed")]
+    Hook(#[source] HookError),
+    /// A swap would not be kept from requests.
+    #[error("pause = \"gate\" needs the running daemon, which has the gate; start `sceneshift client`")]
+    NoGate,
+    /// The gate cannot be opened.
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    /// Puppet's certificates cannot be used.
+    #[error(transparent)]
+    Certificates(#[from] CertificateError),
     /// A setting cannot be used.
     #[error("[repos.{repo}]")]
     SharedDirs {
@@ -34,7 +55,7 @@ pub enum ClientError {
         source: PatternError,
     },
     /// The flush cannot be set up.
-    #[error("[puppetserver]")]
+    #[error("the flush of Puppet Server's cache")]
     Flusher(#[source] FlushError),
     /// The repo is not in this client's settings.
     #[error("the repo {repo} is not configured here; known are: {}", list(known))]
@@ -91,6 +112,16 @@ pub enum ClientError {
     /// A thread of the daemon died.
     #[error("an internal task failed; its panic is in the log")]
     Task(#[from] tokio::task::JoinError),
+}
+
+impl ClientError {
+    /// How long to wait at least before trying again.
+    pub(super) fn retry(&self) -> Duration {
+        match self {
+            ClientError::Pause(error) => error.retry(),
+            _ => Duration::ZERO,
+        }
+    }
 }
 
 impl From<ReceiveError> for ClientError {

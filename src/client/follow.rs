@@ -12,9 +12,6 @@ use crate::values::{CommitId, RepoName};
 /// How long the primary may keep a question open. Shorter than the idle limits of what may stand between.
 const WAIT: Duration = Duration::from_secs(50);
 
-/// How soon a flush that is owed is tried again.
-const RETRY_FLUSH: Duration = Duration::from_secs(30);
-
 /// Runs until the client stops.
 pub(super) async fn follow(client: Arc<Client>, name: RepoName) {
     let mut backoff = Backoff::new();
@@ -54,18 +51,7 @@ async fn wake(client: &Client, name: &RepoName) {
 }
 
 async fn next_head(client: &Client, name: &RepoName, known: Option<CommitId>) -> Result<Option<CommitId>, ClientError> {
-    let owed = {
-        let name = name.clone();
-        client.blocking(move |farm| farm.owed_flush(&name)).await?.is_some()
-    };
-    // With a flush owed, look again sooner: the same head is dealt with once more, which pays what is owed.
-    let (known, wait) = if owed && known.is_some() {
-        tokio::time::sleep(RETRY_FLUSH).await;
-        (None, Duration::ZERO)
-    } else {
-        (known, WAIT)
-    };
-    match client.remote.head(name, known, wait).await? {
+    match client.remote.head(name, known, WAIT).await? {
         HeadAnswer::Head(info) => Ok(Some(info.commit)),
         HeadAnswer::Same | HeadAnswer::NoCommitYet => Ok(None),
     }
@@ -87,7 +73,7 @@ pub(super) async fn deal_with(client: &Client, name: &RepoName, head: CommitId) 
 }
 
 async fn failed(client: &Client, name: &RepoName, error: &ClientError, backoff: &mut Backoff) -> Duration {
-    let pause = backoff.failed();
+    let pause = backoff.failed().max(error.retry());
     client.metrics.count_failure(name);
     tracing::warn!(%name, error = chain(error), retry_in = ?pause, "what is live stays live");
     let (repo, text) = (name.clone(), chain(error));

@@ -41,6 +41,8 @@ pub(super) struct Metrics {
     received: Family<OfRepo, Counter>,
     seconds: Seconds,
     paused: Seconds,
+    window: Seconds,
+    flush: Seconds,
     sequence: PerRepo,
     pinned: PerRepo,
     unflushed: PerRepo,
@@ -57,6 +59,8 @@ impl Metrics {
             received: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(DEPLOY_SECONDS)),
             paused: Family::new_with_constructor(|| Histogram::new(PAUSED_SECONDS)),
+            window: Family::new_with_constructor(|| Histogram::new(PAUSED_SECONDS)),
+            flush: Family::new_with_constructor(|| Histogram::new(PAUSED_SECONDS)),
             sequence: Family::default(),
             pinned: Family::default(),
             unflushed: Family::default(),
@@ -67,12 +71,23 @@ impl Metrics {
         registry.register("sync_failures", "Syncs and deploys that failed", metrics.failures.clone());
         registry.register("received_bytes", "Bytes received from the primary", metrics.received.clone());
         registry.register("deploy_seconds", "From a new head to its code live", metrics.seconds.clone());
-        registry.register("paused_seconds", "How long requests were held in a deploy", metrics.paused.clone());
+        registry.register("paused_seconds", "From the beginning of a pause to its end", metrics.paused.clone());
+        registry.register(
+            "window_seconds",
+            "The part of a pause after the drain: swap and flush",
+            metrics.window.clone(),
+        );
+        registry.register("flush_seconds", "The part of a pause that was the flush", metrics.flush.clone());
         registry.register("deployed_sequence", "Sequence number of what is live", metrics.sequence.clone());
         registry.register("pinned", "1 while the repo is pinned", metrics.pinned.clone());
         registry.register("unflushed", "1 while a flush is owed", metrics.unflushed.clone());
         registry.register("failing", "1 while the last sync or deploy failed", metrics.failing.clone());
         metrics
+    }
+
+    /// Where parts of the daemon register counters of their own.
+    pub(super) fn registry(&mut self) -> &mut Registry {
+        &mut self.registry
     }
 
     /// Counts how a head was dealt with: deployed, failed, or live already (not counted).
@@ -95,6 +110,8 @@ impl Metrics {
         self.received.get_or_create(&of(name)).inc_by(figures.received_bytes);
         self.seconds.get_or_create(&of(name)).observe(figures.seconds);
         self.paused.get_or_create(&of(name)).observe(figures.paused_seconds);
+        self.window.get_or_create(&of(name)).observe(figures.paused_seconds - figures.drain_seconds);
+        self.flush.get_or_create(&of(name)).observe(figures.flush_seconds);
     }
 
     /// The text that Prometheus reads; `report` says how the repos do now.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::ClientError;
-use super::deploy::flush_what_is_owed;
-use super::state::Client;
+use super::flush::catch_up;
+use super::state::{Client, Role};
 use crate::config::ClientConfig;
 use crate::datadir::CONTROL_SOCKET;
 use crate::http::chain;
@@ -24,11 +24,11 @@ pub async fn once(config: ClientConfig, progress: &Arc<Progress>) -> Result<Clie
             other => return Ok(other?),
         }
     }
-    let mut client = Client::open(config, CancellationToken::new()).await?;
+    let mut client = Client::open(config, Role::Once, CancellationToken::new()).await?;
     if let Some(client) = Arc::get_mut(&mut client) {
         client.repos.values_mut().for_each(|repo| repo.progress = Arc::clone(progress));
     }
-    flush_what_is_owed(&client).await;
+    catch_up(&client).await?;
     let mut failure = None;
     for name in client.repos.keys() {
         if let Err(error) = client.sync_now(name).await {

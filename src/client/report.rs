@@ -9,7 +9,7 @@ use super::state::Client;
 use crate::farm::{Farm, FarmError};
 use crate::http::chain;
 use crate::values::RepoName;
-use crate::wire::api::{ClientReport, FailedCommit, RepoStatus, rfc3339};
+use crate::wire::api::{ClientReport, FailedCommit, GateStatus, RepoStatus, rfc3339};
 
 /// The primary hears from a client at least this often.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -32,6 +32,10 @@ impl Client {
             }
             report.repos.insert(name, status);
         }
+        report.gate = self.gate.as_ref().map(|gate| {
+            let now = gate.now();
+            GateStatus { held: now.held as u64, running: now.running as u64 }
+        });
         Ok(report)
     }
 

@@ -8,10 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::ClientError;
 use super::metrics::Metrics;
-use crate::config::{ClientConfig, ClientRepo};
+use super::pauser::Pauser;
+use crate::config::{ClientConfig, ClientRepo, DrainKind};
 use crate::farm::{Farm, FarmSettings, Retention, SharedDirs};
+use crate::gate::Gate;
 use crate::progress::{Phase, Progress};
-use crate::puppet::Flusher;
+use crate::puppet::{Certificates, FlushError, Flusher};
 use crate::remote::Remote;
 use crate::values::RepoName;
 use crate::wire::api::{DeployFigures, FailedCommit};
@@ -19,13 +21,24 @@ use crate::wire::api::{DeployFigures, FailedCommit};
 /// The index's note of where the primary was: `fsck --repair` without a daemon asks there.
 pub(super) const SERVER_NOTE: &str = "server";
 
+/// As what a client runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Until it is stopped.
+    Daemon,
+    /// For one sync and deploy, or a repair.
+    Once,
+}
+
 /// One running client.
 pub(super) struct Client {
     pub(super) config: ClientConfig,
     pub(super) name: String,
     pub(super) farm: Arc<Farm>,
     pub(super) remote: Remote,
-    pub(super) flusher: Option<Flusher>,
+    /// The gate, where the settings have one and this is a daemon.
+    pub(super) gate: Option<Arc<Gate>>,
+    pub(super) flusher: Option<Arc<Flusher>>,
     pub(super) repos: BTreeMap<RepoName, Repo>,
     pub(super) metrics: Metrics,
     /// Held by whoever syncs, deploys, prunes or repairs.
@@ -42,6 +55,7 @@ pub(super) struct Client {
 /// One repo, as the daemon sees it.
 pub(super) struct Repo {
     pub(super) settings: ClientRepo,
+    pub(super) pauser: Pauser,
     pub(super) shared: SharedDirs,
     pub(super) progress: Arc<Progress>,
     pub(super) figures: Mutex<Option<DeployFigures>>,
@@ -50,29 +64,48 @@ pub(super) struct Repo {
 }
 
 impl Client {
-    /// Opens the data directory and checks the settings.
-    pub(super) async fn open(config: ClientConfig, stop: CancellationToken) -> Result<Arc<Self>, ClientError> {
+    /// Opens the data directory and checks the settings. Only a daemon has a gate.
+    pub(super) async fn open(
+        config: ClientConfig,
+        role: Role,
+        stop: CancellationToken,
+    ) -> Result<Arc<Self>, ClientError> {
         let remote = Remote::new(&config.server)?;
-        let flusher = config.puppetserver.as_ref().map(Flusher::new).transpose().map_err(ClientError::Flusher)?;
-        let repos = config.repos.iter().map(|(name, settings)| Ok((name.clone(), Repo::new(name, settings)?)));
-        let repos = repos.collect::<Result<_, ClientError>>()?;
         let settings = FarmSettings { file_mode: config.file_mode, reader_group: group_number(&config.reader_group) };
-        let (path, server) = (config.data_dir.clone(), config.server.clone());
-        let farm = tokio::task::spawn_blocking(move || {
-            let farm = Farm::open(&path, settings)?;
-            farm.index().put_meta(SERVER_NOTE, server.as_bytes())?;
-            Ok::<_, ClientError>(farm)
+        let opened = config.clone();
+        let opened = tokio::task::spawn_blocking(move || {
+            let certificates = opened.puppet.as_ref().map(Certificates::open).transpose()?.map(Arc::new);
+            let farm = Farm::open(&opened.data_dir, settings)?;
+            farm.index().put_meta(SERVER_NOTE, opened.server.as_bytes())?;
+            Ok::<_, ClientError>((Arc::new(farm), certificates))
         });
-        let farm = Arc::new(farm.await??);
-        let name = config.name.clone().unwrap_or_else(host_name);
+        let (farm, certificates) = opened.await??;
+        let mut metrics = Metrics::new();
+        let gate = match (&config.gate, &certificates, role) {
+            (Some(gate), Some(certificates), Role::Daemon) => {
+                let tracks_runs = config.repos.values().any(|repo| repo.drain == DrainKind::Runs);
+                let certificates = Arc::clone(certificates);
+                Some(Gate::new(gate, certificates, config.longest_hold(), tracks_runs, metrics.registry())?)
+            }
+            _ => None,
+        };
+        let flusher = flusher(&config, certificates).map_err(ClientError::Flusher)?.map(Arc::new);
+        let repos = config.repos.iter().map(|(name, settings)| {
+            let pauser = Pauser::new(&config, settings, gate.as_ref())?;
+            Ok((name.clone(), Repo::new(name, settings, pauser)?))
+        });
+        let repos = repos.collect::<Result<_, ClientError>>()?;
+        let certname = config.puppet.as_ref().map(|puppet| puppet.certname.clone());
+        let name = config.name.clone().or(certname).unwrap_or_else(host_name);
         Ok(Arc::new(Self {
             config,
             name,
             farm,
             remote,
+            gate,
             flusher,
             repos,
-            metrics: Metrics::new(),
+            metrics,
             work: Arc::default(),
             hold: Arc::default(),
             failed_commits: Mutex::default(),
@@ -110,11 +143,12 @@ impl Client {
 }
 
 impl Repo {
-    fn new(name: &RepoName, settings: &ClientRepo) -> Result<Self, ClientError> {
+    fn new(name: &RepoName, settings: &ClientRepo, pauser: Pauser) -> Result<Self, ClientError> {
         let shared = SharedDirs::new(&settings.shared_dirs)
             .map_err(|source| ClientError::SharedDirs { repo: name.clone(), source })?;
         Ok(Self {
             settings: settings.clone(),
+            pauser,
             shared,
             progress: Arc::default(),
             figures: Mutex::default(),
@@ -125,6 +159,15 @@ impl Repo {
     /// Says that nothing is being done any more.
     pub(super) fn idle(&self) {
         self.progress.begin(Phase::Idle, 0, 0);
+    }
+}
+
+/// How the cache is flushed: through the gate's upstream where there is a gate, else as the settings say.
+fn flusher(config: &ClientConfig, certificates: Option<Arc<Certificates>>) -> Result<Option<Flusher>, FlushError> {
+    match (&config.gate, &config.puppetserver, certificates) {
+        (Some(gate), _, Some(certificates)) => Flusher::upstream(gate, certificates).map(Some),
+        (_, Some(direct), certificates) => Flusher::direct(direct, certificates).map(Some),
+        _ => Ok(None),
     }
 }
 

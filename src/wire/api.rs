@@ -363,8 +363,14 @@ pub struct DeployFigures {
     pub fetch_seconds: f64,
     /// Building, in seconds.
     pub build_seconds: f64,
-    /// From the beginning of the pause to the end, in seconds.
+    /// From the beginning of the pause until requests flowed again, in seconds.
     pub paused_seconds: f64,
+    /// How much of the pause was waiting for what ran, in seconds.
+    #[serde(default)]
+    pub drain_seconds: f64,
+    /// How much of it was the flush, in seconds.
+    #[serde(default)]
+    pub flush_seconds: f64,
     /// Everything, in seconds.
     pub seconds: f64,
 }
@@ -377,6 +383,19 @@ pub struct ClientReport {
     pub version: String,
     /// Its repos.
     pub repos: BTreeMap<RepoName, RepoStatus>,
+    /// Its gate, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateStatus>,
+}
+
+/// What goes on in a gate.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct GateStatus {
+    /// Requests that are held.
+    pub held: u64,
+    /// Requests that read code, and run.
+    pub running: u64,
 }
 
 /// One client of the fleet.

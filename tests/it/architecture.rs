@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("progress", &["values"]),
     ("config", &["values"]),
     ("findings", &["values"]),
+    ("tls", &[]),
     // The file system.
     ("disk", &["values"]),
     ("datadir", &["values", "disk"]),
@@ -24,7 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("farm", &["values", "codec", "progress", "disk", "datadir", "pause"]),
     // What goes over the wire, and the calls.
     ("wire", &["values", "codec", "progress"]),
-    ("remote", &["values", "codec", "progress", "wire"]),
+    ("remote", &["values", "codec", "progress", "wire", "tls"]),
     // What the primary's server and the client's small one have in common.
     ("http", &["values", "wire", "disk", "datadir"]),
     // The primary.
@@ -35,12 +36,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     // The client. A swap takes what `pause` gives: outside the pause it does not compile.
     ("pause", &["values"]),
-    ("puppet", &["values", "config", "pause"]),
+    ("puppet", &["values", "config", "pause", "tls"]),
+    // The gate knows neither what is deployed nor how: it holds, and lets go.
+    ("gate", &["values", "config", "disk", "http", "pause", "puppet"]),
     (
         "client",
         &[
             "values", "codec", "progress", "config", "findings", "disk", "datadir", "farm", "wire", "http", "remote",
-            "pause", "puppet",
+            "pause", "puppet", "gate",
         ],
     ),
     // Checks: it only finds, repairing is the server's and the client's.
@@ -50,7 +53,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "values", "codec", "progress", "config", "findings", "disk", "datadir", "store", "farm", "wire", "http",
-            "remote", "ingest", "server", "pause", "puppet", "client", "fsck",
+            "remote", "ingest", "server", "pause", "puppet", "gate", "client", "fsck",
         ],
     ),
 ];
@@ -60,13 +63,19 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("rocksdb", &["store", "farm"]),
     ("axum", &["http", "server", "client"]),
     ("tower_http", &["http", "server", "client"]),
-    ("prometheus_client", &["http", "server", "client"]),
+    ("prometheus_client", &["http", "server", "client", "gate"]),
+    ("hyper", &["gate"]),
+    ("hyper_util", &["gate"]),
+    ("tokio_rustls", &["gate"]),
+    ("rustls", &["tls", "puppet", "gate"]),
+    ("x509_parser", &["puppet"]),
+    ("listenfd", &["gate"]),
     ("reqwest", &["remote", "puppet"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("tracing_subscriber", &["cli"]),
-    ("tokio", &["http", "server", "client", "remote", "puppet", "cli", "main"]),
-    ("tokio_util", &["http", "server", "client", "remote", "puppet", "cli"]),
+    ("tokio", &["http", "server", "client", "remote", "puppet", "gate", "cli", "main"]),
+    ("tokio_util", &["http", "server", "client", "remote", "puppet", "gate", "cli"]),
     ("bincode", &["codec"]),
     ("fastcdc", &["store"]),
     ("ignore", &["ingest"]),

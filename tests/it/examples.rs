@@ -18,24 +18,43 @@ fn the_settings_in_the_examples_are_understood() {
     assert_eq!(repo.keep_age.as_secs(), 14 * 24 * 3600);
 }
 
+/// The text with what is commented out as settings, but for the sections with these headings.
+fn uncommented(text: &str, without: &[&str]) -> String {
+    let is_key = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    let is_setting = |text: &&str| text.starts_with('[') || text.split_once(" = ").is_some_and(|(key, _)| is_key(key));
+    let mut kept = String::new();
+    let mut skipping = false;
+    for line in text.lines() {
+        let line = line.strip_prefix("# ").filter(is_setting).unwrap_or(line);
+        if line.starts_with('[') {
+            skipping = without.contains(&line);
+        }
+        if !skipping {
+            kept.extend([line, "\n"]);
+        }
+    }
+    kept
+}
+
+fn understood<T>(text: &str, read: impl Fn(&Path) -> Result<T, config::ConfigError>) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let outcome = read(file.path());
+    assert!(outcome.is_ok(), "{text}\n{}", outcome.err().unwrap());
+}
+
 /// An example that is commented out is read by people all the same.
 #[test]
 fn what_the_examples_have_commented_out_is_understood_too() {
-    for name in ["primary.toml", "client.toml"] {
-        let text = std::fs::read_to_string(example(name)).unwrap();
-        let is_key = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
-        let is_setting =
-            |text: &&str| text.starts_with('[') || text.split_once(" = ").is_some_and(|(key, _)| is_key(key));
-        let uncommented = |line: &str| line.strip_prefix("# ").filter(is_setting).unwrap_or(line).to_owned() + "\n";
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text.lines().map(uncommented).collect::<String>()).unwrap();
-        let outcome = if name == "primary.toml" {
-            config::read_primary(file.path()).map(drop)
-        } else {
-            config::read_client(file.path()).map(drop)
-        };
-        assert!(outcome.is_ok(), "{name}: {}", outcome.unwrap_err());
-    }
+    let primary = std::fs::read_to_string(example("primary.toml")).unwrap();
+    understood(&uncommented(&primary, &[]), config::read_primary);
+    // A gate, hooks, or neither: one excludes the others.
+    let client = std::fs::read_to_string(example("client.toml")).unwrap();
+    let paused_by = |kind: &str| client.replace("pause = \"none\"", &format!("pause = \"{kind}\""));
+    let (hooks, direct) = ("[repos.puppet-code.hooks]", "[puppetserver]");
+    understood(&uncommented(&paused_by("gate"), &[hooks, direct]), config::read_client);
+    understood(&uncommented(&paused_by("hooks"), &["[gate]"]), config::read_client);
+    understood(&uncommented(&client, &["[gate]", hooks]), config::read_client);
 }
 
 #[test]

@@ -52,8 +52,11 @@ impl PuppetServer {
         Self { address, status, asked, stop, thread: Some(thread) }
     }
 
+    /// What was asked since, but for the request that opens the connection before anybody is held.
     fn take_asked(&self) -> Vec<String> {
-        std::mem::take(&mut self.asked.lock().unwrap())
+        let mut asked = std::mem::take(&mut *self.asked.lock().unwrap());
+        asked.retain(|line| line != "GET /status/v1/simple");
+        asked
     }
 
     fn rig(&self) -> Rig {

@@ -60,7 +60,11 @@ fn documents() -> Vec<(String, Vec<u8>)> {
     ];
     let repo = "puppet-code".parse().expect("a good name");
     let status = RepoStatus { deployed: Some(commit), sequence: Some(7), ..RepoStatus::default() };
-    let report = ClientReport { version: "0.1.0".into(), repos: [("r".parse().expect("a good name"), status)].into() };
+    let report = ClientReport {
+        version: "0.1.0".into(),
+        repos: [("r".parse().expect("a good name"), status)].into(),
+        gate: None,
+    };
     let problem = Problem {
         kind: "about:blank".into(),
         title: "Conflict".into(),

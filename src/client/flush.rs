@@ -1,0 +1,154 @@
+//! The flush that is owed, and what is not served until it is made.
+//!
+//! What is owed is noted on disk before requests are held (`storage-format.md` §9), so that a daemon which was killed between the rename and the flush
+//! flushes at its next start, before its gate lets anything through.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::ClientError;
+use super::hooks::About;
+use super::pauser::Pauser;
+use super::state::Client;
+use crate::config::PauseKind;
+use crate::farm::{Farm, FarmError};
+use crate::gate::LiveRepo;
+use crate::http::chain;
+use crate::pause::Scope;
+use crate::values::RepoName;
+
+/// How soon a flush that is owed is tried again: with a gate, somebody is held for it.
+const RETRY: Duration = Duration::from_secs(2);
+
+impl Client {
+    /// Makes the flush that is owed for a repo, if one is. The caller holds `work`.
+    pub(super) async fn pay(&self, name: &RepoName) -> Result<(), ClientError> {
+        let (name, flusher, runtime) = (name.clone(), self.flusher.clone(), Handle::current());
+        self.blocking(move |farm| {
+            let Some(scope) = farm.owed_flush(&name)? else { return Ok(()) };
+            if let Some(flusher) = flusher {
+                runtime.block_on(flusher.flush(&scope)).map_err(ClientError::OwedFlush)?;
+            }
+            note_flushed(farm, &name)?;
+            Ok::<_, ClientError>(())
+        })
+        .await
+    }
+
+    /// Tells the gate what can be served: all that is deployed, and for which no flush is owed. The caller holds `work`.
+    pub(super) async fn adjust_gate(&self) -> Result<(), ClientError> {
+        let Some(gate) = &self.gate else { return Ok(()) };
+        let gated = self.repos.iter().filter(|(_, repo)| self.config.pause_of(&repo.settings) == PauseKind::Gate);
+        let gated: Vec<RepoName> = gated.map(|(name, _)| name.clone()).collect();
+        let all: Vec<RepoName> = self.repos.keys().cloned().collect();
+        let closed = self.blocking(move |farm| unservable(farm, &gated)).await?;
+        for name in all {
+            let live = {
+                let name = name.clone();
+                self.blocking(move |farm| live(farm, &name)).await?
+            };
+            gate.set_live(&name, live);
+        }
+        gate.close(closed);
+        Ok(())
+    }
+}
+
+/// What cannot be served of these repos: everything where one has no code yet, else what a flush is owed for.
+fn unservable(farm: &Farm, names: &[RepoName]) -> Result<Option<Scope>, FarmError> {
+    let mut closed: Option<Scope> = None;
+    for name in names {
+        let scope = match farm.current(name)? {
+            None => Some(Scope::Everything),
+            Some(_) => farm.owed_flush(name)?,
+        };
+        closed = match (closed, scope) {
+            (Some(closed), Some(scope)) => Some(closed.union(scope)),
+            (closed, scope) => closed.or(scope),
+        };
+    }
+    Ok(closed)
+}
+
+/// What a repo serves now.
+fn live(farm: &Farm, name: &RepoName) -> Result<Option<LiveRepo>, FarmError> {
+    let Some(commit) = farm.current(name)? else { return Ok(None) };
+    let environments = farm.environment_ids(name, &commit)?;
+    Ok(Some(LiveRepo { commit: commit.to_string(), environments }))
+}
+
+/// Notes that nothing is owed any more.
+pub(super) fn note_flushed(farm: &Farm, name: &RepoName) -> Result<(), FarmError> {
+    farm.flushed(name)?;
+    farm.update_state(name, |state| {
+        if state.unflushed {
+            state.unflushed = false;
+            state.error = None;
+        }
+    })?;
+    Ok(())
+}
+
+/// At start: what a daemon that was killed in a deploy left behind is put right before anything is served or said.
+pub(super) async fn catch_up(client: &Client) -> Result<(), ClientError> {
+    for (name, repo) in &client.repos {
+        if let Err(error) = client.pay(name).await {
+            tracing::error!(%name, error = chain(&error), "a flush is owed and could not be made; it is tried again");
+            note_unflushed(client, name, &error).await?;
+        }
+        if let Pauser::Hooks(hooks) = &repo.pauser {
+            let (hooks, about) = (hooks.clone(), About { repo: name.clone(), commit: None, scope: Scope::Everything });
+            tokio::task::spawn_blocking(move || hooks.resume(&about)).await?;
+            if let Err(error) = repo.pauser.check_resumed() {
+                tracing::error!(%name, error = chain(&error), "requests may be kept away since before the start");
+            }
+        }
+    }
+    client.adjust_gate().await
+}
+
+async fn note_unflushed(client: &Client, name: &RepoName, error: &ClientError) -> Result<(), ClientError> {
+    let (name, text) = (name.clone(), chain(error));
+    let noted = client.blocking(move |farm| {
+        farm.update_state(&name, |state| {
+            state.unflushed = true;
+            state.error = Some(text);
+        })
+    });
+    noted.await.map(|_| ())
+}
+
+/// Pays what is owed, again and again, whether the primary can be reached or not. Runs until the client stops.
+pub(super) async fn keep_paying(client: Arc<Client>) {
+    while !client.stop.is_cancelled() {
+        tokio::select! {
+            () = client.stop.cancelled() => return,
+            () = tokio::time::sleep(RETRY) => {}
+        }
+        for name in client.repos.keys() {
+            let owed = {
+                let name = name.clone();
+                client.blocking(move |farm| farm.owed_flush(&name)).await
+            };
+            if !matches!(owed, Ok(Some(_))) {
+                continue;
+            }
+            let _working = client.work.lock().await;
+            match client.pay(name).await {
+                Ok(()) => tracing::info!(%name, "the flush that was owed is made"),
+                Err(error) => {
+                    tracing::warn!(%name, error = chain(&error), "a flush is still owed");
+                    if let Err(error) = note_unflushed(&client, name, &error).await {
+                        tracing::warn!(error = chain(&error), "could not note it");
+                    }
+                }
+            }
+            if let Err(error) = client.adjust_gate().await {
+                tracing::error!(error = chain(&error), "the gate could not be told what can be served");
+            }
+            client.news.notify_one();
+        }
+    }
+}
