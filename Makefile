@@ -1,4 +1,5 @@
-# make test        every test
+# make test        every test but those that need a real Puppet Server
+# make test-puppet what is promised about a real Puppet Server and agent, on Debian's; prints figures
 # make demo        a primary and two clients on this machine: commit, deploy, damage, repair
 # make check       formatting, clippy, the dependency audit
 # make window      how long a swap holds requests, beside a bare rename
@@ -12,12 +13,15 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := test
-.PHONY: test demo check window bench fuzz fuzz-build vectors
+.PHONY: test test-puppet demo check window bench fuzz fuzz-build vectors
 
 SETUP = . scripts/setup.sh
 
 test:
 	@$(SETUP); cargo test --locked
+
+test-puppet:
+	@need="build puppet"; $(SETUP); cargo test --locked --test it -- --ignored --test-threads=1 --nocapture real_server::
 
 demo:
 	@need="build modules"; $(SETUP); cargo build --locked --bin sceneshift; scripts/demo.sh "$$CARGO_TARGET_DIR/debug/sceneshift"

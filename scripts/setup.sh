@@ -1,5 +1,6 @@
 # Sourced by the Makefile, .ci/run and the scripts: what the build needs, and where it goes. Set `need` before, to
-# "build" (the default) and, where Puppet modules are of use, "build modules".
+# words of these: "build" (the default), "modules" (Puppet modules, where they are of use), "puppet" (a Puppet Server, an
+# agent and r10k, for the tests that need real ones).
 #
 #   CARGO_TARGET_DIR   a folder outside the checkout, so that RocksDB (ten minutes of C++) survives `git clean`
 #   CC, CXX            through ccache, so that it survives a new profile, too
@@ -33,12 +34,31 @@ case " $need " in *" build "*)
     ;;
 esac
 
+case " $need " in *" puppet "*)
+    setup_want puppetserver [ -e /usr/share/puppetserver/puppetserver.jar ]
+    setup_want puppet-agent setup_has puppet
+    setup_want r10k setup_has r10k
+    setup_want git setup_has git
+    ;;
+esac
+
+# Debian starts the daemons of what it installs unless it is told not to, as it is in containers. Here tests start their own.
+setup_install() ( # PACKAGE...
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        trap 'rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@"
+)
+
 if [ -n "$setup_missing" ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         echo "setup: installing$setup_missing" >&2
-        DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2
         # shellcheck disable=SC2086 # a list of words
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $setup_missing >&2
+        setup_install $setup_missing >&2
     else
         echo "setup: please install:$setup_missing (names are Debian's)" >&2
     fi
@@ -49,8 +69,7 @@ case " $need " in *" modules "*)
     if [ ! -d /usr/share/puppet/modules.available ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         echo "setup: installing Debian's Puppet modules" >&2
         # shellcheck disable=SC2046
-        { DEBIAN_FRONTEND=noninteractive apt-get update -qq &&
-            DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(apt-cache pkgnames puppet-module-); } >/dev/null 2>&1 ||
+        setup_install $(apt-get update -qq && apt-cache pkgnames puppet-module-) >/dev/null 2>&1 ||
             echo "setup: they could not be installed; examples/control-repo is used" >&2
     fi
     ;;

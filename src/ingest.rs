@@ -107,8 +107,8 @@ fn commit_by(
     let head = Head::of(store, &repo.name)?;
     check_expected(request, head.as_ref())?;
     let scope = match &head {
-        // No name, in however many texts, means everything.
-        Some(Head { commit, .. }) if !wanted.is_empty() => {
+        // Texts without a name name no environment: only what is gone from staging goes. A deploy tool that deployed none says so.
+        Some(Head { commit, .. }) if !request.environments.is_empty() => {
             Scope::Environments(Environments::new(store, wanted, &repo.environments_dir, commit)?)
         }
         _ => Scope::Whole,

@@ -25,6 +25,7 @@ mod control;
 mod diff;
 mod environments;
 mod extract;
+mod failed;
 mod fetch;
 mod files;
 mod follow;

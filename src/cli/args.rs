@@ -142,7 +142,8 @@ pub(super) struct RepoArgs {
 pub(super) struct CommitArgs {
     #[command(flatten)]
     pub(super) at: RepoArgs,
-    /// Commit only this environment; may be given several times
+    /// Commit only this environment, and what is gone from staging; may be given several times, and may name several, separated by
+    /// spaces, as r10k's $modifiedenvs does
     #[arg(short, long = "environment", value_name = "ENV")]
     pub(super) environments: Vec<String>,
     /// Why
@@ -157,6 +158,9 @@ pub(super) struct CommitArgs {
     /// Commit even where staging is empty or every environment would go
     #[arg(long)]
     pub(super) allow_empty: bool,
+    /// Try for this long where the primary is away, as while it is restarted
+    #[arg(long, value_name = "TIMEOUT", value_parser = parse_duration)]
+    pub(super) retry: Option<Duration>,
     /// Wait until every client seen lately runs it, at most for this long
     #[arg(long, value_name = "TIMEOUT", num_args = 0..=1, default_missing_value = "10m", value_parser = parse_duration)]
     pub(super) wait: Option<Duration>,

@@ -7,7 +7,6 @@ use super::error::{CliError, Laggard};
 use super::output::{self, commit, count, seconds, size};
 use super::place::Primary;
 use super::progress;
-use crate::remote::RemoteError;
 use crate::values::CommitId;
 use crate::wire::api::{CommitAnswer, CommitRequest, Fleet, FleetMember, SEEN_LATELY_SECONDS};
 
@@ -15,7 +14,41 @@ use crate::wire::api::{CommitAnswer, CommitRequest, Fleet, FleetMember, SEEN_LAT
 const SOONEST: Duration = Duration::from_millis(20);
 const LATEST: Duration = Duration::from_millis(500);
 
+/// How soon a primary that is away is asked again.
+const AGAIN: Duration = Duration::from_millis(500);
+
 pub(super) async fn run(args: &CommitArgs) -> Result<(), CliError> {
+    let (primary, answer) = patiently(args).await?;
+    for warning in &answer.warnings {
+        output::warn(warning);
+    }
+    output::answer(args.at.server.json, &answer, || describe(&answer))?;
+    match args.wait {
+        Some(limit) => wait(&primary, &answer, limit).await,
+        None => Ok(()),
+    }
+}
+
+/// Commits; where the primary is away, again and again for as long as the caller allows. A commit that was made, though its answer was
+/// lost, is found made by the next one.
+async fn patiently(args: &CommitArgs) -> Result<(Primary, CommitAnswer), CliError> {
+    let (started, limit) = (Instant::now(), args.retry.unwrap_or_default());
+    let mut told = false;
+    loop {
+        match commit_once(args).await {
+            Err(CliError::Remote(error)) if error.is_away() && started.elapsed() < limit => {
+                if !told {
+                    output::note(&format!("{error}; trying again for {}", seconds(limit.as_secs_f64())));
+                    told = true;
+                }
+                tokio::time::sleep(AGAIN.min(limit)).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+async fn commit_once(args: &CommitArgs) -> Result<(Primary, CommitAnswer), CliError> {
     let primary = args.at.connect().await?;
     let expect_head = match &args.expect_head {
         Some(text) => Some(primary.resolve(text).await?),
@@ -30,14 +63,7 @@ pub(super) async fn run(args: &CommitArgs) -> Result<(), CliError> {
     };
     let work = primary.remote.commit(&primary.repo, &request);
     let answer = progress::watch(work, async || primary.remote.progress(&primary.repo).await.ok()).await?;
-    for warning in &answer.warnings {
-        output::warn(warning);
-    }
-    output::answer(args.at.server.json, &answer, || describe(&answer))?;
-    match args.wait {
-        Some(limit) => wait(&primary, &answer, limit).await,
-        None => Ok(()),
-    }
+    Ok((primary, answer))
 }
 
 /// What a commit (or a rollback for everybody, which is one too) did.
@@ -78,7 +104,7 @@ async fn wait(primary: &Primary, answer: &CommitAnswer, limit: Duration) -> Resu
         let fleet = match primary.remote.clients().await {
             Ok(fleet) => fleet,
             // A primary that is restarted meanwhile is no reason to give up.
-            Err(RemoteError::Unreachable { .. } | RemoteError::Broken { .. }) if started.elapsed() < limit => {
+            Err(error) if error.is_away() && started.elapsed() < limit => {
                 tokio::time::sleep(LATEST).await;
                 continue;
             }
@@ -188,7 +214,7 @@ mod tests {
     #[test]
     fn a_pinned_client_is_not_waited_for_but_not_forgotten_either() {
         let pinned = RepoStatus { pinned: Some(id("old")), ..running("old", 11) };
-        let fleet = Fleet { clients: vec![member(1, running("new", 12)), member(1, pinned)] };
+        let fleet = Fleet { clients: vec![member(1, running("new", 12)), member(1, pinned)], ..Fleet::default() };
         let (arrived, coming, held) = sort(&fleet, &answer());
         assert_eq!((arrived, coming.len(), held.len()), (1, 0, 1));
         assert!(held[0].to_string().contains("rollback --release"));

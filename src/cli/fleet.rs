@@ -1,5 +1,6 @@
 //! `clients`, `tag`, `gc`, `rollback --fleet`: what concerns everybody.
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::args::{ClientsArgs, GcArgs, RollbackArgs, TagArgs};
@@ -7,7 +8,7 @@ use super::commit;
 use super::error::CliError;
 use super::output::{self, Table, count, number, plain, seconds, size};
 use super::progress;
-use super::report::state;
+use super::report::{failed_commit, state};
 use crate::values::CommitId;
 use crate::wire::api::{Fleet, FleetMember, GcAnswer, RollbackRequest, SEEN_LATELY_SECONDS, TagRequest, Tags};
 
@@ -17,6 +18,12 @@ pub(super) async fn clients(args: &ClientsArgs) -> Result<(), CliError> {
 }
 
 fn fleet_lines(fleet: &Fleet) -> String {
+    let failed = fleet.failed_commits.iter();
+    let failed = failed.map(|(repo, failed)| format!("{repo}: commit: {}\n", failed_commit(failed, Timestamp::now())));
+    failed.chain([client_lines(fleet)]).collect()
+}
+
+fn client_lines(fleet: &Fleet) -> String {
     if fleet.clients.is_empty() {
         return "no client has reported yet\n".to_owned();
     }
@@ -113,7 +120,7 @@ pub(super) async fn rollback(args: &RollbackArgs) -> Result<(), CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::api::{ClientReport, RepoStatus};
+    use crate::wire::api::{ClientReport, FailedCommit, RepoStatus};
 
     #[test]
     fn the_fleet_shows_who_is_silent_pinned_or_failing() {
@@ -132,11 +139,29 @@ mod tests {
                 member("failing", 3, RepoStatus { error: Some("no space\nleft".into()), ..running }),
                 member("new", 3, RepoStatus::default()),
             ],
+            ..Fleet::default()
         };
         let text = fleet_lines(&fleet);
         let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split("  ").map(str::trim).collect()).collect();
         let states: Vec<&str> = rows[1..].iter().map(|row| *row.last().unwrap()).collect();
         assert_eq!(states, ["up to date", "up to date", "pinned", "failed: no space", "waits for the first commit"]);
         assert!(text.contains("2 hours ago, silent"), "{text}");
+    }
+
+    #[test]
+    fn a_commit_that_failed_stands_above_the_clients() {
+        let failed = FailedCommit {
+            time: Timestamp::now().to_string(),
+            error: "no such environment: devel".into(),
+            environments: vec!["devel production".into()],
+            failures: 3,
+        };
+        let failed_commits = [("puppet-code".parse().unwrap(), failed)].into();
+        let text = fleet_lines(&Fleet { clients: vec![], failed_commits });
+        assert!(
+            text.starts_with("puppet-code: commit: the last one of devel production on the primary failed"),
+            "{text}"
+        );
+        assert!(text.contains("(3 in a row): no such environment: devel\nno client"), "{text}");
     }
 }

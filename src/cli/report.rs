@@ -8,7 +8,7 @@ use super::output::{ago, commit, count, number, plain, seconds, size};
 use super::progress;
 use crate::progress::Phase;
 use crate::values::{CommitId, RepoName};
-use crate::wire::api::{ClientReport, DeployFigures, RepoStatus};
+use crate::wire::api::{ClientReport, DeployFigures, FailedCommit, RepoStatus};
 
 /// Every repo of a client, or the one that was asked for.
 pub(super) fn report(report: &ClientReport, now: Timestamp) -> String {
@@ -39,6 +39,9 @@ fn repo(name: &RepoName, status: &RepoStatus, now: Timestamp) -> String {
     if let Some(error) = &status.error {
         line("error", &plain(error));
     }
+    if let Some(failed) = &status.failed_commit {
+        line("commit", &failed_commit(failed, now));
+    }
     if let Some(figures) = &status.last_deploy {
         line("deploy", &deploy(figures));
     }
@@ -47,6 +50,14 @@ fn repo(name: &RepoName, status: &RepoStatus, now: Timestamp) -> String {
         line("kept", &kept.join(" "));
     }
     text
+}
+
+/// That the last commit failed, and why.
+pub(super) fn failed_commit(failed: &FailedCommit, now: Timestamp) -> String {
+    let about = failed.environments.join(" ");
+    let about = if about.trim().is_empty() { String::new() } else { format!(" of {}", plain(&about)) };
+    let again = if failed.failures > 1 { format!(" ({} in a row)", failed.failures) } else { String::new() };
+    format!("the last one{about} on the primary failed {}{again}: {}", ago(&failed.time, now), plain(&failed.error))
 }
 
 fn runs(status: &RepoStatus, now: Timestamp) -> String {

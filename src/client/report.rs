@@ -1,6 +1,7 @@
 //! How the client does: for the primary's view of the fleet, and for people who ask on the machine.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use super::ClientError;
@@ -8,7 +9,7 @@ use super::state::Client;
 use crate::farm::{Farm, FarmError};
 use crate::http::chain;
 use crate::values::RepoName;
-use crate::wire::api::{ClientReport, GateStatus, RepoStatus, rfc3339};
+use crate::wire::api::{ClientReport, FailedCommit, GateStatus, RepoStatus, rfc3339};
 
 /// The primary hears from a client at least this often.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -24,6 +25,7 @@ impl Client {
             .await?;
         let mut report = ClientReport { version: env!("CARGO_PKG_VERSION").to_owned(), ..ClientReport::default() };
         for (mut status, name) in statuses {
+            status.failed_commit = self.failed_commits().get(&name).cloned();
             if let Some(repo) = self.repos.get(&name) {
                 status.last_deploy = *repo.figures.lock().expect("no holder of this lock panics");
                 status.progress = repo.progress.snapshot();
@@ -37,10 +39,18 @@ impl Client {
         Ok(report)
     }
 
-    /// Tells the primary.
+    /// Tells the primary, and learns how its commits do.
     pub(super) async fn send_report(&self) -> Result<(), ClientError> {
-        let report = self.report().await?;
-        Ok(self.remote.report(&self.name, &report).await?)
+        let mut report = self.report().await?;
+        // What the primary said itself is no news to it.
+        report.repos.values_mut().for_each(|status| status.failed_commit = None);
+        let answer = self.remote.report(&self.name, &report).await?;
+        *self.failed_commits() = answer.failed_commits;
+        Ok(())
+    }
+
+    fn failed_commits(&self) -> MutexGuard<'_, BTreeMap<RepoName, FailedCommit>> {
+        self.failed_commits.lock().expect("no holder of this lock panics")
     }
 }
 

@@ -16,7 +16,7 @@ use crate::progress::{Phase, Progress};
 use crate::puppet::{Certificates, FlushError, Flusher};
 use crate::remote::Remote;
 use crate::values::RepoName;
-use crate::wire::api::DeployFigures;
+use crate::wire::api::{DeployFigures, FailedCommit};
 
 /// The index's note of where the primary was: `fsck --repair` without a daemon asks there.
 pub(super) const SERVER_NOTE: &str = "server";
@@ -45,6 +45,8 @@ pub(super) struct Client {
     pub(super) work: Arc<tokio::sync::Mutex<()>>,
     /// Read-held while fsck reads; pruning takes it for writing.
     pub(super) hold: Arc<RwLock<()>>,
+    /// What the primary said last of commits that failed.
+    pub(super) failed_commits: Mutex<BTreeMap<RepoName, FailedCommit>>,
     /// Something happened that the primary should hear of.
     pub(super) news: Notify,
     pub(super) stop: CancellationToken,
@@ -106,6 +108,7 @@ impl Client {
             metrics,
             work: Arc::default(),
             hold: Arc::default(),
+            failed_commits: Mutex::default(),
             news: Notify::new(),
             stop,
         }))

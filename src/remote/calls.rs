@@ -13,7 +13,7 @@ use crate::values::{CommitId, RepoName, TreeId, TreePath};
 use crate::wire::STREAM_MEDIA_TYPE;
 use crate::wire::api::{
     ClientReport, CommitAnswer, CommitInfo, CommitRequest, Diff, FetchRequest, Fleet, GcAnswer, History, ListedEntry,
-    Listing, ObjectsRequest, Repos, RollbackRequest, TagRequest, Tags,
+    Listing, ObjectsRequest, ReportAnswer, Repos, RollbackRequest, TagRequest, Tags,
 };
 
 /// How much longer than it was asked to wait a primary may take to answer a long poll.
@@ -162,8 +162,8 @@ impl Remote {
     }
 
     /// Tells the primary how the client of this name does.
-    pub async fn report(&self, name: &str, report: &ClientReport) -> Result<(), RemoteError> {
-        self.nothing(self.post(&["v1", "clients", name], report)?).await
+    pub async fn report(&self, name: &str, report: &ClientReport) -> Result<ReportAnswer, RemoteError> {
+        self.json(self.post(&["v1", "clients", name], report)?, QUICK).await
     }
 
     /// Every client that ever reported.

@@ -129,6 +129,11 @@ impl RemoteError {
         matches!(self, Self::Unreachable { .. })
     }
 
+    /// Whether the primary is not there, stopped meanwhile, or is about to stop.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Broken { .. } | Self::Problem { status: 503, .. })
+    }
+
     /// Paths that the server's refusal is about.
     pub fn paths(&self) -> &[String] {
         match self {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::extract::ClientName;
@@ -12,7 +11,7 @@ use super::state::{Primary, Shared, lock};
 use crate::http::{Json, Nothing, Query, Refusal};
 use crate::store::{Store, StoreError};
 use crate::values::{CommitId, RepoName};
-use crate::wire::api::{ClientReport, Fleet, FleetMember, SEEN_LATELY_SECONDS, rfc3339};
+use crate::wire::api::{ClientReport, Fleet, FleetMember, ReportAnswer, SEEN_LATELY_SECONDS, rfc3339};
 
 /// A client that is silent for longer pins no commit: GC must not wait for machines that are gone. Milliseconds.
 const FORGOTTEN: i64 = 7 * 24 * 3600 * 1000;
@@ -62,7 +61,7 @@ impl Clients {
     }
 
     /// Everybody, by name.
-    pub(super) fn fleet(&self) -> Fleet {
+    pub(super) fn members(&self) -> Vec<FleetMember> {
         let now = now();
         let member = |(name, seen): (&String, &Seen)| FleetMember {
             name: name.clone(),
@@ -70,7 +69,7 @@ impl Clients {
             seen_seconds_ago: seen.age(now).unsigned_abs() / 1000,
             report: seen.report.clone(),
         };
-        Fleet { clients: lock(&self.0).iter().map(member).collect() }
+        lock(&self.0).iter().map(member).collect()
     }
 
     /// How many reported lately.
@@ -110,12 +109,12 @@ pub(super) async fn report(
     ClientName(name): ClientName,
     _: Query<Nothing>,
     Json(report): Json<ClientReport>,
-) -> Result<StatusCode, Refusal> {
+) -> Result<axum::Json<ReportAnswer>, Refusal> {
     primary.blocking(move |primary: &Primary| primary.clients.note(&primary.store, name, report)).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(axum::Json(ReportAnswer { failed_commits: primary.failed_commits() }))
 }
 
 /// `GET /v1/clients`.
 pub(super) async fn list(State(primary): State<Shared>, _: Query<Nothing>) -> axum::Json<Fleet> {
-    axum::Json(primary.clients.fleet())
+    axum::Json(Fleet { clients: primary.clients.members(), failed_commits: primary.failed_commits() })
 }

@@ -28,6 +28,7 @@ pub(super) async fn repos(State(primary): State<Shared>, _: Query<Nothing>) -> a
     let info = |repo: &Arc<RepoState>| RepoInfo {
         repo: repo.name().clone(),
         head: repo.head.borrow().as_ref().map(|head| CommitInfo::clone(head)),
+        failed_commit: repo.failure.get(),
     };
     axum::Json(Repos { repos: primary.repos.values().map(info).collect() })
 }
@@ -68,7 +69,9 @@ pub(super) async fn commit(
     request: CommitRequest,
 ) -> Result<CommitAnswer, Refusal> {
     under_turn(primary, repo, move |primary, repo| {
-        ingest::commit(&primary.store, &repo.source, &request, &repo.progress)
+        let result = ingest::commit(&primary.store, &repo.source, &request, &repo.progress);
+        repo.failure.note(&primary.store, repo.name(), &request, &result);
+        result
     })
     .await
 }

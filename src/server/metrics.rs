@@ -43,6 +43,9 @@ struct HttpLabels {
     status: u16,
 }
 
+/// The result of attempts that left the head as it was.
+const REFUSED: &str = "refused";
+
 /// How an attempt to commit ended.
 #[derive(Clone, Copy)]
 pub(super) enum CommitResult {
@@ -60,6 +63,7 @@ pub(super) struct Metrics {
     commits: Family<CommitLabels, Counter>,
     commit_seconds: Family<OfRepo, Histogram, fn() -> Histogram>,
     head_sequence: Family<OfRepo, Gauge<u64, AtomicU64>>,
+    commit_failing: Family<OfRepo, Gauge>,
     clients_behind: Family<OfRepo, Gauge>,
     http_requests: Family<HttpLabels, Counter>,
     /// Streams of a whole commit, begun.
@@ -85,6 +89,8 @@ impl Metrics {
         registry.register("commit_seconds", "How long successful commits took", commit_seconds.clone());
         let head_sequence = Family::default();
         registry.register("head_sequence", "Sequence number of the newest commit", head_sequence.clone());
+        let commit_failing = Family::default();
+        registry.register("commit_failing", "1 while the last commit was refused or failed", commit_failing.clone());
         let clients_behind = Family::default();
         registry.register("clients_behind", "Clients seen lately that do not run the head", clients_behind.clone());
         let http_requests = Family::default();
@@ -104,6 +110,7 @@ impl Metrics {
             commits,
             commit_seconds,
             head_sequence,
+            commit_failing,
             clients_behind,
             http_requests,
             fetches,
@@ -119,7 +126,7 @@ impl Metrics {
         let name = match result {
             CommitResult::Created => "created",
             CommitResult::Unchanged => "unchanged",
-            CommitResult::Refused => "refused",
+            CommitResult::Refused => REFUSED,
         };
         self.commits.get_or_create(&CommitLabels { repo: repo.to_string(), result: name }).inc();
         if let Some(seconds) = seconds {
@@ -132,6 +139,12 @@ impl Metrics {
         self.head_sequence.get_or_create(&OfRepo { repo: repo.to_string() }).set(sequence);
     }
 
+    fn set_failing(&self, repo: &RepoName, failing: bool) {
+        self.commit_failing.get_or_create(&OfRepo { repo: repo.to_string() }).set(failing.into());
+        // There from the start, so that the first failure is an increase.
+        drop(self.commits.get_or_create(&CommitLabels { repo: repo.to_string(), result: REFUSED }));
+    }
+
     fn set_behind(&self, repo: &RepoName, clients: i64) {
         self.clients_behind.get_or_create(&OfRepo { repo: repo.to_string() }).set(clients);
     }
@@ -142,6 +155,7 @@ pub(super) async fn show(State(primary): State<Shared>, _: Query<Nothing>) -> Re
     let metrics = &primary.metrics;
     metrics.clients_seen.set(count(primary.clients.seen_lately()));
     for (name, repo) in &primary.repos {
+        metrics.set_failing(name, repo.failure.get().is_some());
         metrics.set_behind(name, count(primary.clients.behind(name, repo.head_id())));
     }
     let mut text = String::new();

@@ -207,10 +207,11 @@ pub(super) async fn services(
 fn storage_status(primary: &Primary) -> Result<StorageStatus, StoreError> {
     let mut repos = BTreeMap::new();
     for (name, repo) in &primary.repos {
-        repos.insert(name.to_string(), pe_repo(&*primary.store, "ok", None, repo.head_id())?);
+        let (word, cause) = repo.failure.get().map_or(("ok", None), |failed| ("error", Some(failed.error)));
+        repos.insert(name.to_string(), pe_repo(&*primary.store, word, cause, repo.head_id())?);
     }
     let mut clients = BTreeMap::new();
-    for client in primary.clients.fleet().clients {
+    for client in primary.clients.members() {
         clients.insert(client.name.clone(), pe_client(primary, &client)?);
     }
     Ok(StorageStatus { timestamp: jiff::Timestamp::now().to_string(), repos, clients })

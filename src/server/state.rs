@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::ServeError;
 use super::clients::Clients;
+use super::failed::Failure;
 use super::metrics::Metrics;
 use crate::config::{PrimaryConfig, PrimaryRepo};
 use crate::datadir::{DataDir, Kind};
@@ -20,7 +21,7 @@ use crate::ingest;
 use crate::progress::Progress;
 use crate::store::{ReadStore, Store, StoreError};
 use crate::values::{CommitId, RepoName, TreeId, TreePath};
-use crate::wire::api::CommitInfo;
+use crate::wire::api::{CommitInfo, FailedCommit};
 
 /// The state as handlers get it.
 pub(super) type Shared = Arc<Primary>;
@@ -62,6 +63,8 @@ pub(super) struct RepoState {
     pub(super) keep_age: Duration,
     /// The newest commit, for everybody who waits for another.
     pub(super) head: watch::Sender<Option<Arc<CommitInfo>>>,
+    /// The last commit, where it failed.
+    pub(super) failure: Failure,
     /// How far the commit under way is.
     pub(super) progress: Arc<Progress>,
     /// Trees that were found to be an environment's in some kept commit.
@@ -79,7 +82,7 @@ impl Primary {
         let mut repos = BTreeMap::new();
         for (name, repo) in config.repos {
             store.set_staging(&name, &repo.staging_dir)?;
-            repos.insert(name.clone(), Arc::new(RepoState::new(name, repo)?));
+            repos.insert(name.clone(), Arc::new(RepoState::new(&store, name, repo)?));
         }
         let primary = Arc::new(Self {
             clients: Clients::load(&store)?,
@@ -107,6 +110,12 @@ impl Primary {
             let known: Vec<&str> = self.repos.keys().map(RepoName::as_str).collect();
             Refusal::not_found(format!("there is no repo {shown:?}; configured: {}", known.join(", ")))
         })
+    }
+
+    /// The repos whose last commit failed.
+    pub(super) fn failed_commits(&self) -> BTreeMap<RepoName, FailedCommit> {
+        let failed = |(name, repo): (&RepoName, &Arc<RepoState>)| Some((name.clone(), repo.failure.get()?));
+        self.repos.iter().filter_map(failed).collect()
     }
 
     /// Reads a repo's head and tells everybody who waits for one. Blocking. Called after whatever may have changed head or tags.
@@ -149,10 +158,11 @@ impl Primary {
 }
 
 impl RepoState {
-    fn new(name: RepoName, config: PrimaryRepo) -> Result<Self, ServeError> {
+    fn new(store: &Store, name: RepoName, config: PrimaryRepo) -> Result<Self, ServeError> {
         let environments_dir = TreePath::new(config.environments_dir.as_bytes())
             .map_err(|source| ServeError::EnvironmentsDir { repo: name.clone(), source })?;
         Ok(Self {
+            failure: Failure::load(store, &name)?,
             source: ingest::Repo {
                 name,
                 staging_dir: config.staging_dir,

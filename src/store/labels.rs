@@ -1,4 +1,4 @@
-//! Small records about repos and clients: tags, reports, staging directories.
+//! Small records about repos and clients: tags, reports, staging directories, failed commits.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -15,6 +15,7 @@ use crate::codec::DecodeError;
 use crate::values::{CommitId, RepoName, TagName};
 
 const STAGING: &[u8] = b"staging\0";
+const FAILED: &[u8] = b"failed-commit\0";
 
 impl Store {
     /// Gives a commit of `repo` a name, which is taken from the commit that had it. GC keeps a commit that has one.
@@ -98,6 +99,22 @@ impl Store {
         let key = [STAGING, repo.as_str().as_bytes()].concat();
         batch.put_cf(Family::Meta.handle(&self.db), key, path.as_os_str().as_bytes());
         self.write(Family::Meta, batch, Sync::Later)
+    }
+
+    /// Notes that the last commit of a repo failed, as JSON, or that it did not. Not synced: losing it costs a look at the log.
+    pub fn set_failed_commit(&self, repo: &RepoName, failed: Option<&[u8]>) -> Result<(), StoreError> {
+        let (mut batch, key) = (WriteBatch::default(), [FAILED, repo.as_str().as_bytes()].concat());
+        match failed {
+            Some(failed) => batch.put_cf(Family::Meta.handle(&self.db), key, failed),
+            None => batch.delete_cf(Family::Meta.handle(&self.db), key),
+        }
+        self.write(Family::Meta, batch, Sync::Later)
+    }
+
+    /// The last commit of a repo, where it failed.
+    pub fn failed_commit(&self, repo: &RepoName) -> Result<Option<Vec<u8>>, StoreError> {
+        let key = [FAILED, repo.as_str().as_bytes()].concat();
+        Ok(read::record(self, Family::Meta, &key)?.map(|record| record.to_vec()))
     }
 
     /// Where each repo's staging directory was when it was last served.

@@ -17,7 +17,8 @@ pub struct CommitRequest {
     /// Who.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Author>,
-    /// Only these environments; where absent or empty, everything.
+    /// Only these environments, and those that are gone from staging; where absent or an empty list, everything. Each text may hold
+    /// several names, separated by white space, or none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub environments: Vec<String>,
     /// Refuse (409) where the head is another.
@@ -143,6 +144,24 @@ pub struct RepoInfo {
     /// Its newest commit; absent where it has none yet.
     #[serde(default)]
     pub head: Option<CommitInfo>,
+    /// The last commit, where it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_commit: Option<FailedCommit>,
+}
+
+/// A commit that was refused or failed, and after which none has succeeded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct FailedCommit {
+    /// When, RFC 3339, UTC.
+    pub time: String,
+    /// What was wrong.
+    pub error: String,
+    /// The environments that it was about, as they were given; none for everything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environments: Vec<String>,
+    /// How many have failed since one succeeded, this one too.
+    pub failures: u64,
 }
 
 /// The repos of the primary: `GET /v1/repos`.
@@ -317,6 +336,9 @@ pub struct RepoStatus {
     /// What went wrong last, and has not gone well since.
     #[serde(default)]
     pub error: Option<String>,
+    /// The last commit on the primary, where it failed: what is deployed is the newest that there is, but not what was meant to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_commit: Option<FailedCommit>,
     /// How the last deploy went.
     #[serde(default)]
     pub last_deploy: Option<DeployFigures>,
@@ -392,11 +414,23 @@ pub struct FleetMember {
 }
 
 /// The fleet: `GET /v1/clients`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Fleet {
     /// Every client that ever reported, by name.
     pub clients: Vec<FleetMember>,
+    /// The repos whose last commit failed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub failed_commits: BTreeMap<RepoName, FailedCommit>,
+}
+
+/// Answers a client's report.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ReportAnswer {
+    /// The repos whose last commit failed.
+    #[serde(default)]
+    pub failed_commits: BTreeMap<RepoName, FailedCommit>,
 }
 
 /// A client has been "seen lately" within this many seconds.

@@ -136,3 +136,23 @@ fn what_goes_wrong_ends_with_1_and_says_what_to_do() {
     assert_eq!(output.status.code(), Some(1));
     assert!(errors.contains("cannot connect to the primary at http://127.0.0.1:1"), "{errors}");
 }
+
+#[test]
+fn a_commit_waits_for_a_primary_that_is_being_restarted_if_told_to() {
+    let site = Site::new();
+    site.stage("environments/production/manifests/site.pp", "one\n");
+    assert!(site.start_primary().stop().success());
+    let begun = std::time::Instant::now();
+    assert!(!site.run(&["commit"]).status.success(), "nobody told it to wait");
+    assert!(!site.run(&["commit", "--retry", "300ms"]).status.success());
+    assert!(begun.elapsed() >= Duration::from_millis(300));
+
+    let log = site.folder().join("commit.log");
+    let mut command = sceneshift(&["commit", "--retry", "60s"]);
+    command.env("SCENESHIFT_SERVER", site.address());
+    let mut commit = Process::start("the commit", command, log);
+    until("it has found nobody", Duration::from_secs(20), || commit.log().contains("trying again").then_some(()));
+    let _primary = site.start_primary();
+    assert!(commit.ended().success(), "{}", commit.log());
+    assert_eq!(site.commit().sequence, 1, "it was made");
+}

@@ -57,7 +57,7 @@ fn a_commit_is_live_on_three_clients_that_wait_for_it() {
 
     let fleet: sceneshift::wire::api::Fleet = until("the primary knows", SOON, || {
         let fleet = serde_json::from_slice(&site.run(&["clients", "--json"]).stdout).unwrap();
-        let sceneshift::wire::api::Fleet { clients } = &fleet;
+        let sceneshift::wire::api::Fleet { clients, .. } = &fleet;
         let there = |member: &sceneshift::wire::api::FleetMember| {
             member.report.repos.values().all(|status| status.sequence == Some(6) && status.error.is_none())
         };

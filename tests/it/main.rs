@@ -15,6 +15,8 @@ mod fsck;
 mod hostile;
 mod large;
 mod listen;
+mod r10k;
+mod real_server;
 mod refused;
 mod same;
 mod sequence;

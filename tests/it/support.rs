@@ -8,12 +8,14 @@
 //! process.rs   real processes: for signals, memory, the command line
 //! proxy.rs     a wire between client and primary that can be cut
 //! wait.rs      conditions, waited for with a bound
+//! puppet.rs    a real Puppet Server, real agents, and load
 //! random.rs    numbers that only look like chance
 //! ```
 
 pub mod folder;
 pub mod process;
 pub mod proxy;
+pub mod puppet;
 pub mod random;
 pub mod rig;
 pub mod shows;

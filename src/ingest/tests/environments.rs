@@ -33,10 +33,14 @@ fn several_names_may_come_in_one_text() {
 }
 
 #[test]
-fn a_text_without_a_name_means_everything() {
+fn a_text_without_a_name_takes_nothing_but_finds_what_is_gone() {
     let site = estate();
     site.write("modules/m/x", "2");
-    assert!(site.commit_environments(&[" "]).unwrap().created);
+    site.write("environments/a/x", "2");
+    assert!(!site.commit_environments(&[" "]).unwrap().created, "an environment under deployment is not taken unnamed");
+    site.remove("environments/b");
+    assert_eq!(site.commit_environments(&["", ""]).unwrap().changes, Changes { added: 0, modified: 0, removed: 1 });
+    assert_eq!(site.content("environments/a/x").as_deref(), Some("1"));
 }
 
 #[test]

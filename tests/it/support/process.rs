@@ -61,6 +61,10 @@ impl Process {
         self.ended()
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
@@ -90,7 +94,8 @@ impl Drop for Process {
         let _ = self.child.wait();
         if std::thread::panicking() {
             let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-            let lines: Vec<&str> = log.lines().collect();
+            // Where a JVM fails, most lines only say where in its code.
+            let lines: Vec<&str> = log.lines().filter(|line| !line.starts_with("\tat ")).collect();
             eprintln!(
                 "--- the end of the log of {}\n{}",
                 self.name,
