@@ -144,7 +144,7 @@ pub(super) struct CommitArgs {
     pub(super) at: RepoArgs,
     /// Commit only this environment, and what is gone from staging; may be given several times, and may name several, separated by
     /// spaces, as r10k's $modifiedenvs does
-    #[arg(short, long = "environment", value_name = "ENV")]
+    #[arg(short, long = "environment", value_name = "ENV", num_args = 0.., default_missing_value = "")]
     pub(super) environments: Vec<String>,
     /// Why
     #[arg(short, long, value_name = "TEXT")]
@@ -394,6 +394,19 @@ mod tests {
         assert_eq!(wait("sceneshift commit --wait"), Some(600));
         assert_eq!(wait("sceneshift commit --wait 90s -m x"), Some(90));
         assert!(parse("sceneshift commit --wait soon").is_err());
+    }
+
+    /// r10k passes them as one argument; g10k as several, or as none at all.
+    #[test]
+    fn environments_come_as_the_deployers_pass_them() {
+        let environments = |line: &str| match parse(line).unwrap() {
+            Command::Commit(args) => args.environments,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(environments("sceneshift commit"), [""; 0], "all of them");
+        assert_eq!(environments("sceneshift commit -e a -e b"), ["a", "b"]);
+        assert_eq!(environments("sceneshift commit -e a b -m x"), ["a", "b"]);
+        assert_eq!(environments("sceneshift commit -e"), [""], "none");
     }
 
     #[test]
