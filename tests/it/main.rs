@@ -11,6 +11,7 @@ mod examples;
 mod fleet;
 mod flush;
 mod fsck;
+mod gate;
 mod hostile;
 mod large;
 mod listen;

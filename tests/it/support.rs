@@ -7,15 +7,25 @@
 //! rig.rs       a primary and a client within this process: fast, for many small cases
 //! process.rs   real processes: for signals, memory, the command line
 //! proxy.rs     a wire between client and primary that can be cut
+//! upstream.rs  a scripted Puppet Server
+//! agent.rs     a client of the gate, byte by byte, plain or over TLS
+//! ca.rs        a Puppet CA, and agents' certificates
+//! gated.rs     a primary, a client with a gate, and a scripted Puppet Server
+//! gated_site.rs  the same as real processes
 //! wait.rs      conditions, waited for with a bound
 //! random.rs    numbers that only look like chance
 //! ```
 
+pub mod agent;
+pub mod ca;
 pub mod folder;
+pub mod gated;
+pub mod gated_site;
 pub mod process;
 pub mod proxy;
 pub mod random;
 pub mod rig;
 pub mod shows;
 pub mod tree;
+pub mod upstream;
 pub mod wait;

@@ -44,6 +44,11 @@ pub struct Running {
 }
 
 impl Running {
+    /// Tells it to stop, and does not wait.
+    pub fn cancel(self) {
+        self.stop.cancel();
+    }
+
     fn stop(self, runtime: &Runtime) {
         self.stop.cancel();
         let stopped = runtime.block_on(async { tokio::time::timeout(STOP, self.task).await });
