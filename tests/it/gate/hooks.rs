@@ -93,7 +93,7 @@ fn where_pause_fails_nothing_is_deployed_and_resume_is_called_all_the_same() {
     stage(&rig, "production", "2");
     rig.commit();
     let error = format!("{:?}", rig.try_deploy().unwrap_err());
-    assert!(error.contains("pause") && error.contains("exit"), "{error}");
+    assert!(error.contains("pause") && error.contains("Failed"), "{error}");
     assert_eq!(live(&rig).as_deref(), Some("1"));
     let calls = scripts.take_calls();
     assert!(calls.len() == 3 && calls[1].starts_with("pause") && calls[2].starts_with("resume"), "{calls:?}");

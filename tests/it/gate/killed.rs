@@ -1,5 +1,8 @@
 //! The daemon is stopped or killed in the middle of a deploy: nobody who waits is lost, and no old cache is served.
 
+use std::io::Read;
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
 
 use crate::support::gated::SOON;
@@ -107,18 +110,20 @@ fn a_stop_during_a_drain_gives_the_deploy_up_and_answers_whoever_is_held() {
 fn a_stop_finishes_what_runs_and_takes_nothing_new() {
     let (site, primary, mut client) = deployed("", "");
     // A connection that says nothing, as a health check's does.
-    let silent = std::net::TcpStream::connect(site.ports.tls).unwrap();
+    let mut silent = std::net::TcpStream::connect(site.ports.tls).unwrap();
+    // Shorter than what TLS may take to begin.
+    silent.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     site.upstream.hold("/catalog/running");
     let running = site.ask_catalog("running", "production");
     site.wait_asked("/catalog/running");
     client.signal(Signal::SIGTERM);
     until("the port is closed", SOON, || std::net::TcpStream::connect(site.ports.plain).is_err().then_some(()));
+    assert_eq!(silent.read(&mut [0]).unwrap(), 0, "nobody waits for it");
     assert!(client.is_running());
     site.upstream.release("/catalog/running");
     assert_eq!(running.join().unwrap().unwrap().text(), "1 1 1");
     assert!(client.ended().success());
     assert_eq!(site.wait_logged("/catalog/running", 1)[0].status, 200, "its line is not lost");
-    drop(silent);
     primary.kill();
 }
 
