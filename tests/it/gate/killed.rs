@@ -107,18 +107,41 @@ fn a_stop_during_a_drain_gives_the_deploy_up_and_answers_whoever_is_held() {
 }
 
 #[test]
+fn a_stop_during_the_flush_brings_the_deploy_to_its_end_first() {
+    let (site, primary, mut client) = deployed("flush-timeout = \"20s\"", "");
+    site.upstream.flushes_with(None);
+    site.stage("production", "2");
+    site.site.commit();
+    until("the flush is on its way", SOON, || site.upstream.flushes().get(1).map(drop));
+    let held = site.ask_catalog("held", "production");
+    site.wait_held(1);
+    client.signal(Signal::SIGTERM);
+    until("the port is closed", SOON, || std::net::TcpStream::connect(site.ports.plain).is_err().then_some(()));
+    assert!(site.upstream.asked("/catalog/held").is_empty(), "the cache holds version 1 still");
+    site.upstream.flushes_with(Some(204));
+    assert_eq!(held.join().unwrap().unwrap().text(), "2 2 2");
+    assert!(client.ended().success());
+    assert!(!site.site.current("gated").with_file_name("flush-pending").exists(), "nothing is owed");
+    primary.kill();
+}
+
+#[test]
 fn a_stop_finishes_what_runs_and_takes_nothing_new() {
     let (site, primary, mut client) = deployed("", "");
     // A connection that says nothing, as a health check's does.
     let mut silent = std::net::TcpStream::connect(site.ports.tls).unwrap();
     // Shorter than what TLS may take to begin.
     silent.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    // And an agent's, between two requests.
+    let mut idle = site.agent();
+    assert_eq!(idle.get("/puppet/v3/node/idle").status, 200);
     site.upstream.hold("/catalog/running");
     let running = site.ask_catalog("running", "production");
     site.wait_asked("/catalog/running");
     client.signal(Signal::SIGTERM);
     until("the port is closed", SOON, || std::net::TcpStream::connect(site.ports.plain).is_err().then_some(()));
     assert_eq!(silent.read(&mut [0]).unwrap(), 0, "nobody waits for it");
+    assert!(idle.is_closed());
     assert!(client.is_running());
     site.upstream.release("/catalog/running");
     assert_eq!(running.join().unwrap().unwrap().text(), "1 1 1");

@@ -173,8 +173,11 @@ impl Agent {
 
     /// Whether the other end closes the connection now.
     pub fn is_closed(&mut self) -> bool {
-        // Also a reset, and TLS without its goodbye.
-        !matches!(self.stream.fill_buf(), Ok([_, ..]))
+        match self.stream.fill_buf() {
+            Ok(more) => more.is_empty(),
+            // Also a reset, and TLS without its goodbye; but not a wait in vain.
+            Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),
+        }
     }
 
     /// Hangs up, without a goodbye.
