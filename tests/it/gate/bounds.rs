@@ -1,5 +1,6 @@
 //! Nobody is held for ever, and no deploy waits for ever.
 
+use crate::support::agent::Agent;
 use crate::support::gated::Gated;
 
 #[test]
@@ -74,6 +75,23 @@ fn more_than_may_be_held_are_refused_and_none_of_the_others_is() {
         assert_eq!(held.join().unwrap().unwrap().text(), "1 1 1");
     }
     gated.wait_held(0);
+}
+
+#[test]
+fn whoever_has_no_certificate_cannot_take_the_room_of_agents() {
+    let mut gated = Gated::new("", "");
+    gated.start();
+    let stranger = || {
+        let mut stranger = Agent::tls(gated.ports.tls, &gated.ca, None);
+        stranger.ask("GET", "/puppet/v3/catalog/stranger", &[], b"").unwrap();
+        stranger
+    };
+    let _held: Vec<Agent> = (0..256).map(|_| stranger()).collect();
+    gated.wait_held(256);
+    assert_eq!(stranger().answer().unwrap().status, 503);
+    let agent = gated.ask_catalog("agent", "production");
+    gated.wait_held(257);
+    assert!(!agent.is_finished());
 }
 
 #[test]

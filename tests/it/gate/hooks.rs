@@ -104,7 +104,7 @@ fn where_pause_fails_nothing_is_deployed_and_resume_is_called_all_the_same() {
 
 #[test]
 fn a_pause_that_hangs_is_killed_with_what_it_started_and_resume_is_called() {
-    let hang = "[ ! -e hang ] || { sleep 600 & echo $! > child; wait; }";
+    let hang = "[ ! -e hang ] || { sleep 60 & echo $! > child; wait; }";
     let (rig, scripts) = rig(hang, "", "700ms");
     rig.deploy();
     scripts.take_calls();

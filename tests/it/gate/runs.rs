@@ -104,10 +104,10 @@ fn a_run_that_takes_too_long_is_given_up_and_running_requests_are_waited_for_all
     // The run's own requests pass until it is given up; then they are held like all.
     let is_held = || gated.metric("sceneshift_client_gate_held") == 2.0;
     until("the run is given up", SOON, || {
+        let passed = gated.upstream.asked("/node/runner").len() + 1;
         agent.ask("GET", "/puppet/v3/node/runner?environment=production", &[], b"").unwrap();
-        let answered = gated.upstream.asked("/node/runner").len() + 1;
         until("it is held or passes", SOON, || {
-            (is_held() || gated.upstream.asked("/node/runner").len() == answered).then_some(())
+            (is_held() || gated.upstream.asked("/node/runner").len() == passed).then_some(())
         });
         if is_held() {
             return Some(());

@@ -66,7 +66,10 @@ fn run(repo_settings: &str) -> Outcome {
     });
     // What each deploy held, from the log.
     let mut held: BTreeMap<bool, Vec<f64>> = BTreeMap::new();
-    for line in gated.wait_logged("/catalog/x", 1) {
+    let asked = outcome.whole.load(SeqCst) + outcome.torn.load(SeqCst) + outcome.failed.load(SeqCst);
+    let lines = gated.wait_logged("/catalog/x", asked as usize);
+    assert_eq!(lines.len(), asked as usize, "a line of the log for each request");
+    for line in lines {
         held.entry(line.held_ms > 0.0).or_default().push(line.held_ms);
     }
     let mut waits = held.remove(&true).unwrap_or_default();
