@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -48,10 +49,16 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Three that are free now.
+    /// Three that are free now. Below those that the system gives to connections: one of these could take them before the client does.
     pub fn choose() -> Self {
-        let all = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [tls, plain, metrics] = all.map(|listener| listener.local_addr().unwrap());
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let first = std::process::id().wrapping_mul(101);
+        let free = || {
+            let port = 10_000 + (first.wrapping_add(NEXT.fetch_add(1, SeqCst))) % 20_000;
+            let address = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap()));
+            TcpListener::bind(address).is_ok().then_some(address)
+        };
+        let [tls, plain, metrics] = [(); 3].map(|()| until("a port is free", SOON, free));
         Self { tls, plain, metrics }
     }
 }
