@@ -240,6 +240,11 @@ impl Rig {
     }
 }
 
+/// A client for requests that the program's own never makes.
+pub fn http_client() -> reqwest::Client {
+    reqwest::Client::builder().tls_backend_preconfigured(sceneshift::tls::trusts_nobody()).build().unwrap()
+}
+
 impl Drop for Rig {
     fn drop(&mut self) {
         if let Some(primary) = self.primary.take() {
