@@ -45,6 +45,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -56,7 +57,7 @@ pub use repair::repair_offline;
 use crate::config::ClientConfig;
 use crate::datadir::CONTROL_SOCKET;
 use crate::gate::Listeners;
-use crate::http::listen_on_socket;
+use crate::http::{chain, listen_on_socket};
 use state::{Client, Role};
 
 /// How long a stop waits for what is under way.
@@ -94,17 +95,17 @@ pub async fn run_until(config: ClientConfig, stop: CancellationToken) -> Result<
         ClientError::Socket { path, source }
     })?;
     let readers = content::bind(&client)?;
-    // Before anything is served or reported: what is live may still be hidden by a cache.
-    flush::catch_up(&client).await?;
+    // What is live may still be hidden by a cache: the gate opens without that, and nothing is deployed or reported before it is put right.
+    let working = Arc::clone(&client.work).lock_owned().await;
+    client.adjust_gate().await?;
 
     let tasks = TaskTracker::new();
     let gate = gate.map(|(gate, listeners)| tokio::spawn(gate.run(listeners, stop.clone())));
-    tasks.spawn(flush::keep_paying(Arc::clone(&client)));
+    tasks.spawn(keep_up(Arc::clone(&client), working));
     tasks.spawn(reopen_logs(Arc::clone(&client)));
     tasks.spawn(control::serve(Arc::clone(&client), socket));
     tasks.spawn(content::serve(Arc::clone(&client), readers));
     tasks.spawn(listen::serve(Arc::clone(&client), listener));
-    tasks.spawn(report::keep_reporting(Arc::clone(&client)));
     for repo in client.repos.keys() {
         tasks.spawn(follow::follow(Arc::clone(&client), repo.clone()));
     }
@@ -121,6 +122,15 @@ pub async fn run_until(config: ClientConfig, stop: CancellationToken) -> Result<
     }
     tracing::info!("the client has stopped");
     Ok(())
+}
+
+/// Puts right what was left behind, then reports, and pays what is owed. Runs until the client stops.
+async fn keep_up(client: Arc<Client>, working: OwnedMutexGuard<()>) {
+    if let Err(error) = flush::catch_up(&client).await {
+        tracing::error!(error = chain(&error), "what was left behind could not be looked at; it is tried again");
+    }
+    drop(working);
+    tokio::join!(report::keep_reporting(Arc::clone(&client)), flush::keep_paying(client));
 }
 
 /// Opens the gate's log anew on SIGHUP, until the client stops.

@@ -200,6 +200,7 @@ impl Gate {
                 }
                 Ok(Err(_)) | Err(_) => {}
             }
+            self.metrics.set_certificates_failing(failing);
         }
     }
 }

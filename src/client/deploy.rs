@@ -13,6 +13,7 @@ use super::state::Client;
 use crate::farm::{Farm, FarmError};
 use crate::gate::LiveRepo;
 use crate::http::chain;
+use crate::pause::Scope;
 use crate::progress::Phase;
 use crate::puppet::{FlushError, Flusher};
 use crate::values::{CommitId, RepoName};
@@ -69,6 +70,9 @@ impl Client {
             if owed {
                 self.pay(name).await?;
             }
+            let about = About { repo: name.clone(), commit: Some(commit), scope: Scope::Everything };
+            let pauser = repo.pauser.clone();
+            self.blocking(move |_| pauser.resume_again(&about)).await?;
             return Ok(None);
         }
         self.sync(name, commit, &mut figures).await?;

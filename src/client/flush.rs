@@ -4,7 +4,7 @@
 //! flushes at its next start, before its gate lets anything through.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
@@ -21,6 +21,9 @@ use crate::values::RepoName;
 
 /// How soon a flush that is owed is tried again: with a gate, somebody is held for it.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// How soon a `resume` hook that failed is called again.
+const RETRY_RESUME: Duration = Duration::from_secs(30);
 
 impl Client {
     /// Makes the flush that is owed for a repo, if one is. The caller holds `work`.
@@ -91,7 +94,8 @@ pub(super) fn note_flushed(farm: &Farm, name: &RepoName) -> Result<(), FarmError
     Ok(())
 }
 
-/// At start: what a daemon that was killed in a deploy left behind is put right before anything is served or said.
+/// At start: what a daemon that was killed in a deploy left behind is put right. Until then the gate serves nothing of it (see
+/// [`Client::adjust_gate`]). The caller holds `work`.
 pub(super) async fn catch_up(client: &Client) -> Result<(), ClientError> {
     for (name, repo) in &client.repos {
         if let Err(error) = client.pay(name).await {
@@ -109,6 +113,18 @@ pub(super) async fn catch_up(client: &Client) -> Result<(), ClientError> {
     client.adjust_gate().await
 }
 
+/// Calls the `resume` hooks that failed.
+async fn resume_again(client: &Client) {
+    let _working = client.work.lock().await;
+    for (name, repo) in &client.repos {
+        let (pauser, about) =
+            (repo.pauser.clone(), About { repo: name.clone(), commit: None, scope: Scope::Everything });
+        if let Err(error) = client.blocking(move |_| pauser.resume_again(&about)).await {
+            tracing::error!(%name, error = chain(&error), "requests may still be kept away");
+        }
+    }
+}
+
 async fn note_unflushed(client: &Client, name: &RepoName, error: &ClientError) -> Result<(), ClientError> {
     let (name, text) = (name.clone(), chain(error));
     let noted = client.blocking(move |farm| {
@@ -120,12 +136,18 @@ async fn note_unflushed(client: &Client, name: &RepoName, error: &ClientError) -
     noted.await.map(|_| ())
 }
 
-/// Pays what is owed, again and again, whether the primary can be reached or not. Runs until the client stops.
+/// Pays what is owed, again and again, whether the primary can be reached or not; lets requests flow that a hook still keeps away. Runs until the
+/// client stops.
 pub(super) async fn keep_paying(client: Arc<Client>) {
+    let mut next_resume = Instant::now() + RETRY_RESUME;
     while !client.stop.is_cancelled() {
         tokio::select! {
             () = client.stop.cancelled() => return,
             () = tokio::time::sleep(RETRY) => {}
+        }
+        if Instant::now() >= next_resume {
+            resume_again(&client).await;
+            next_resume = Instant::now() + RETRY_RESUME;
         }
         for name in client.repos.keys() {
             let owed = {

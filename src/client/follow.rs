@@ -77,8 +77,15 @@ async fn failed(client: &Client, name: &RepoName, error: &ClientError, backoff: 
     client.metrics.count_failure(name);
     tracing::warn!(%name, error = chain(error), retry_in = ?pause, "what is live stays live");
     let (repo, text) = (name.clone(), chain(error));
-    let noted = client.blocking(move |farm| farm.update_state(&repo, |state| state.error = Some(text))).await;
-    if let Err(error) = noted {
+    let noted = client.blocking(move |farm| {
+        farm.update_state(&repo, |state| {
+            // For a flush that is owed requests may be held: that is not hidden by a primary that is away.
+            if !state.unflushed {
+                state.error = Some(text);
+            }
+        })
+    });
+    if let Err(error) = noted.await {
         tracing::warn!(error = chain(&error), "could not note it");
     }
     pause

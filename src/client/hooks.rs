@@ -65,8 +65,16 @@ pub enum HookError {
 #[derive(Debug, Clone)]
 pub(super) struct Hooks {
     settings: HooksConfig,
-    /// What became of the last `resume`, where it failed.
-    failure: Arc<Mutex<Option<HookError>>>,
+    resumed: Arc<Mutex<Resumed>>,
+}
+
+/// What became of the last `resume`.
+#[derive(Debug, Default)]
+struct Resumed {
+    /// It failed: requests may be kept away still.
+    is_owed: bool,
+    /// Why, until somebody has asked.
+    failure: Option<HookError>,
 }
 
 /// What a deploy is about.
@@ -79,7 +87,7 @@ pub(super) struct About {
 
 impl Hooks {
     pub(super) fn new(settings: &HooksConfig) -> Self {
-        Self { settings: settings.clone(), failure: Arc::default() }
+        Self { settings: settings.clone(), resumed: Arc::default() }
     }
 
     /// Keeps requests away. Blocking.
@@ -100,12 +108,18 @@ impl Hooks {
             std::thread::sleep(Duration::from_secs(1));
             outcome = self.run("resume", &self.settings.resume, about);
         }
-        *self.failure.lock().expect("no holder of this lock panics") = outcome.err();
+        let mut resumed = self.resumed.lock().expect("no holder of this lock panics");
+        *resumed = Resumed { is_owed: outcome.is_err(), failure: outcome.err() };
     }
 
     /// Why the last `resume` failed, if it did. Asking takes it away.
     pub(super) fn failure(&self) -> Option<HookError> {
-        self.failure.lock().expect("no holder of this lock panics").take()
+        self.resumed.lock().expect("no holder of this lock panics").failure.take()
+    }
+
+    /// Whether the last `resume` failed, whoever has asked why.
+    pub(super) fn owes_resume(&self) -> bool {
+        self.resumed.lock().expect("no holder of this lock panics").is_owed
     }
 
     fn run(&self, which: &'static str, command: &[String], about: &About) -> Result<(), HookError> {

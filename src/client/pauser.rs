@@ -47,6 +47,16 @@ impl Pauser {
         }
     }
 
+    /// Tries once more to let requests flow, where that failed before. Blocking.
+    pub(super) fn resume_again(&self, about: &About) -> Result<(), ClientError> {
+        if let Pauser::Hooks(hooks) = self
+            && hooks.owes_resume()
+        {
+            hooks.resume(about);
+        }
+        self.check_resumed()
+    }
+
     /// What went wrong when requests were to flow again.
     pub(super) fn check_resumed(&self) -> Result<(), ClientError> {
         match self {

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::Gate;
 use super::access_log::Served;
-use super::admission::{Asked, Ticket};
+use super::admission::{Asked, Ticket, Turned};
 use super::body::{Body, Noted, full, read_whole};
 use super::headers::{for_upstream, remove_hop_by_hop};
 use super::live::Stamp;
@@ -193,9 +193,14 @@ impl Gate {
         let waiting = Waiting { since: Instant::now(), held: &mut note.held };
         let outcome = self.admission.enter(asked).await;
         drop(waiting);
-        if let Ok(ticket) = &outcome {
-            note.held = ticket.held;
-            note.stamp = ticket.stamp.clone();
+        match &outcome {
+            Ok(ticket) => {
+                note.held = ticket.held;
+                note.stamp = ticket.stamp.clone();
+            }
+            // There was no room to hold it.
+            Err(Turned::TooMany) => note.held = Duration::ZERO,
+            Err(Turned::TooLong | Turned::Stopping) => {}
         }
         Ok(outcome?)
     }

@@ -152,7 +152,13 @@ async fn connection(gate: &Arc<Gate>, stream: TcpStream, address: SocketAddr, is
     }
     let material = gate.certificates.current();
     let handshake = TlsAcceptor::from(Arc::clone(&material.server)).accept(stream);
-    let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
+    let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake);
+    let handshake = tokio::select! {
+        // Whoever has said nothing yet loses nothing, and a stop does not wait for it.
+        () = stop.cancelled() => return,
+        handshake = handshake => handshake,
+    };
+    let stream = match handshake {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             // Also what every health check by TCP alone looks like, and how agents look for the first time.

@@ -45,6 +45,7 @@ pub(super) struct Metrics {
     held: Number,
     running: Number,
     connections: Number,
+    certificates_failing: Number,
     pub(super) log_lost: Counter,
 }
 
@@ -69,6 +70,7 @@ impl Metrics {
             held: Number::default(),
             running: Number::default(),
             connections: Number::default(),
+            certificates_failing: Number::default(),
             log_lost: Counter::default(),
         };
         let gate = registry.sub_registry_with_prefix("gate");
@@ -80,6 +82,11 @@ impl Metrics {
         gate.register("held", "Requests that are held now", metrics.held.clone());
         gate.register("running", "Requests that read code now", metrics.running.clone());
         gate.register("connections", "Connections that are open now", metrics.connections.clone());
+        gate.register(
+            "certificates_failing",
+            "1 while changed certificates or revocation lists cannot be used, and those from before are",
+            metrics.certificates_failing.clone(),
+        );
         gate.register("log_lost", "Lines that the access log lost", metrics.log_lost.clone());
         metrics
     }
@@ -109,6 +116,10 @@ impl Metrics {
     pub(super) fn count_connection(&self) -> Counted {
         self.connections.inc();
         Counted(self.connections.clone())
+    }
+
+    pub(super) fn set_certificates_failing(&self, failing: bool) {
+        self.certificates_failing.set(failing.into());
     }
 
     pub(super) fn set_now(&self, now: &Now) {

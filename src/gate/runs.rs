@@ -31,7 +31,7 @@ impl Runs {
 
     /// A request of this agent passes: where a run is under way, it is on this connection now.
     pub(super) fn seen(&mut self, certname: &str, connection: u64) {
-        if let Some(run) = self.0.get_mut(certname) {
+        if let Some(run) = self.0.get_mut(certname).filter(|run| run.lasts(Instant::now())) {
             run.connection = connection;
             run.left = None;
         }
@@ -74,5 +74,26 @@ impl Runs {
 impl Run {
     fn lasts(&self, now: Instant) -> bool {
         self.left.is_none_or(|left| now < left + GRACE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_is_over_is_not_brought_back_by_a_later_request() {
+        let mut runs = Runs::default();
+        runs.begin("node1", Scope::Everything, 1);
+        runs.left(1);
+        assert!(runs.has("node1"), "it may connect anew");
+        runs.seen("node1", 2);
+        runs.left(2);
+        if let Some(run) = runs.0.get_mut("node1") {
+            run.left = Some(Instant::now() - GRACE);
+        }
+        runs.seen("node1", 3);
+        assert!(!runs.has("node1"));
+        assert_eq!(runs.under_way(&Scope::Everything), (0, None));
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use http::header::{Entry, HOST};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Request, Response, Uri, Version};
+use http::{HeaderValue, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error};
@@ -55,6 +56,12 @@ impl Upstream {
         uri.path_and_query = Some(path);
         *request.uri_mut() = Uri::from_parts(uri).map_err(|_| Refused::NoPath)?;
         *request.version_mut() = Version::HTTP_11;
+        // HTTP/1.0 needs none, and HTTP/1.1 is refused without.
+        if let Entry::Vacant(host) = request.headers_mut().entry(HOST)
+            && let Ok(ours) = HeaderValue::from_str(self.authority.as_str())
+        {
+            host.insert(ours);
+        }
         self.client.request(request).await.map_err(|error| self.refusal(&error))
     }
 

@@ -14,6 +14,8 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::{Identity, IdentityError};
 use crate::config::Puppet;
@@ -55,6 +57,20 @@ pub enum CertificateError {
         crl: PathBuf,
         /// What is wrong.
         source: rustls::server::VerifierBuilderError,
+    },
+    /// A CA of the chain has no revocation list: nobody whom it signed could be verified.
+    #[error(
+        "{} holds no revocation list of {issuer}, whose certificate is in {}; it may be half written, or copied without all of its parts",
+        crl.display(),
+        ca.display()
+    )]
+    NoList {
+        /// The CA's certificates.
+        ca: PathBuf,
+        /// Its revocation lists.
+        crl: PathBuf,
+        /// Whose list is missing.
+        issuer: String,
     },
     /// The host's own certificate names nobody.
     #[error("{}", path.display())]
@@ -145,11 +161,15 @@ impl Files {
         let provider = tls::provider();
         let unfit = |source| CertificateError::Tls { ssl_dir: self.ssl_dir.clone(), source };
         let mut roots = RootCertStore::empty();
-        for certificate in all::<CertificateDer<'static>>(&self.ca, "certificate")? {
+        let authorities = all::<CertificateDer<'static>>(&self.ca, "certificate")?;
+        let lists = all::<CertificateRevocationListDer<'static>>(&self.crl, "revocation list")?;
+        if let Some(issuer) = without_list(&authorities, &lists) {
+            return Err(CertificateError::NoList { ca: self.ca.clone(), crl: self.crl.clone(), issuer });
+        }
+        for certificate in authorities {
             roots.add(certificate).map_err(unfit)?;
         }
         let roots = Arc::new(roots);
-        let lists = all::<CertificateRevocationListDer<'static>>(&self.crl, "revocation list")?;
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider))
             .with_crls(lists)
             .allow_unauthenticated()
@@ -186,6 +206,17 @@ fn client(provider: Arc<CryptoProvider>, roots: Arc<RootCertStore>) -> Result<Wa
 
 fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
     std::fs::read(path).map_err(|source| CertificateError::Read { path: path.to_owned(), source })
+}
+
+/// The name of a CA that none of these lists is from. A file that was cut between two lists reads well, and would lock everybody out.
+fn without_list(authorities: &[CertificateDer<'_>], lists: &[CertificateRevocationListDer<'_>]) -> Option<String> {
+    let lists = lists.iter().filter_map(|list| CertificateRevocationList::from_der(list).ok());
+    let issuers: Vec<Vec<u8>> = lists.map(|(_, list)| list.issuer().as_raw().to_vec()).collect();
+    authorities.iter().find_map(|authority| {
+        let (_, authority) = X509Certificate::from_der(authority).ok()?;
+        let subject = authority.subject();
+        (!issuers.iter().any(|issuer| issuer == subject.as_raw())).then(|| subject.to_string())
+    })
 }
 
 /// All things of a kind in a PEM file: at least one.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::rig::Rig;
+use crate::support::rig::{Rig, http_client};
 use crate::support::wait::until;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -17,7 +17,7 @@ fn free_address() -> SocketAddr {
 
 fn get(rig: &Rig, address: SocketAddr, path: &str) -> Option<(u16, String)> {
     rig.block_on(async {
-        let answer = reqwest::get(format!("http://{address}{path}")).await.ok()?;
+        let answer = http_client().get(format!("http://{address}{path}")).send().await.ok()?;
         Some((answer.status().as_u16(), answer.text().await.ok()?))
     })
 }
@@ -46,8 +46,7 @@ fn a_client_says_over_tcp_what_it_runs_and_syncs_when_told_as_pe_does() {
     std::fs::write(&site, "one").unwrap();
     let commit = rig.commit().commit.to_string();
     let forced = rig.block_on(async {
-        let forced =
-            reqwest::Client::new().post(format!("http://{address}/file-sync/v1/force-sync")).send().await.unwrap();
+        let forced = http_client().post(format!("http://{address}/file-sync/v1/force-sync")).send().await.unwrap();
         serde_json::from_str::<Value>(&forced.text().await.unwrap()).unwrap()
     });
     let repo = &forced["puppet-code"];

@@ -12,6 +12,7 @@ mod examples;
 mod fleet;
 mod flush;
 mod fsck;
+mod gate;
 mod hostile;
 mod large;
 mod listen;

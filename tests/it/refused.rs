@@ -11,7 +11,7 @@ use sceneshift::remote::{HeadAnswer, RemoteError};
 use sceneshift::values::CommitId;
 use sceneshift::wire::api::CommitRequest;
 
-use crate::support::rig::Rig;
+use crate::support::rig::{Rig, http_client};
 use crate::support::shows::assert_shows;
 use crate::support::tree::Tree;
 
@@ -127,7 +127,7 @@ fn a_request_that_makes_no_sense_moves_no_head() {
 
     let url = format!("{}/v1/repos/puppet-code/commits", rig.address());
     let post = |body: String| {
-        let sent = reqwest::Client::new().post(&url).body(body).send();
+        let sent = http_client().post(&url).body(body).send();
         let answer = rig.block_on(async { sent.await.unwrap() });
         (answer.status().as_u16(), rig.block_on(answer.text()).unwrap())
     };

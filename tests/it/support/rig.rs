@@ -44,6 +44,11 @@ pub struct Running {
 }
 
 impl Running {
+    /// Tells it to stop, and does not wait.
+    pub fn cancel(self) {
+        self.stop.cancel();
+    }
+
     fn stop(self, runtime: &Runtime) {
         self.stop.cancel();
         let stopped = runtime.block_on(async { tokio::time::timeout(STOP, self.task).await });
@@ -233,6 +238,11 @@ impl Rig {
         std::fs::write(&path, text).unwrap();
         path
     }
+}
+
+/// A client for requests that the program's own never makes.
+pub fn http_client() -> reqwest::Client {
+    reqwest::Client::builder().tls_backend_preconfigured(sceneshift::tls::trusts_nobody()).build().unwrap()
 }
 
 impl Drop for Rig {
