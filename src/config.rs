@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: defaults that depend on the machine (a client's name), which the daemons look up themselves.
 
+mod access;
 mod client;
 mod gate;
 mod primary;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+pub use access::{Access, EXTENSIONS, Rule, RuleError};
 pub use client::{ClientConfig, ClientRepo, DrainKind, HooksConfig, PauseKind, PuppetServer};
 pub use gate::{GateConfig, GateScope, Puppet};
 pub use primary::{PrimaryConfig, PrimaryRepo};

@@ -4,7 +4,7 @@
 //! admission.rs   who passes, who is held, and when nothing runs any more: no I/O
 //! runs.rs        agents' runs, for sites that drain those too
 //! live.rs        what is live: what a response is stamped with
-//! listen.rs      connections: TCP and TLS, taken and ended
+//! listen.rs      its ports, and what is served on their connections
 //! peer.rs        who is at the other end of one
 //! answer.rs      one request, from its head to its answer
 //! body.rs        bodies: read whole within limits, or passed on and counted
@@ -51,6 +51,7 @@ pub use listen::Listeners;
 pub use live::LiveRepo;
 
 use crate::config::{GateConfig, GateScope};
+use crate::connections::keep_fresh;
 use crate::pause::Scope;
 use crate::puppet::Certificates;
 use crate::values::RepoName;
@@ -59,9 +60,6 @@ use admission::Admission;
 use body::Memory;
 use metrics::Metrics;
 use upstream::Upstream;
-
-/// How often the certificates are looked at.
-const REFRESH: Duration = Duration::from_secs(2);
 
 /// Why the gate cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -164,7 +162,10 @@ impl Gate {
         let tasks = TaskTracker::new();
         let accepting = CancellationToken::new();
         listeners.serve(&self, &tasks, &accepting);
-        let watching = tokio::spawn(Arc::clone(&self).watch_certificates());
+        let watched = Arc::clone(&self);
+        let watching = tokio::spawn(async move {
+            keep_fresh(&watched.certificates, |failing| watched.metrics.set_certificates_failing(failing)).await;
+        });
         stop.cancelled().await;
         self.admission.stop();
         accepting.cancel();
@@ -178,29 +179,5 @@ impl Gate {
         }
         watching.abort();
         let _ = tokio::task::spawn_blocking(move || self.log.flush()).await;
-    }
-
-    /// Takes in a changed revocation list, certificate or key.
-    async fn watch_certificates(self: Arc<Self>) {
-        let mut failing = false;
-        loop {
-            tokio::time::sleep(REFRESH).await;
-            let certificates = Arc::clone(&self.certificates);
-            match tokio::task::spawn_blocking(move || certificates.refresh()).await {
-                Ok(Ok(changed)) => {
-                    failing = false;
-                    if changed {
-                        tracing::info!("took in changed certificates or revocation lists");
-                    }
-                }
-                Ok(Err(error)) if !failing => {
-                    failing = true;
-                    let error = crate::http::chain(&error);
-                    tracing::error!(error, "changed certificates cannot be used; those from before stay in use");
-                }
-                Ok(Err(_)) | Err(_) => {}
-            }
-            self.metrics.set_certificates_failing(failing);
-        }
     }
 }

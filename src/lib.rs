@@ -34,6 +34,7 @@ pub mod cli;
 pub mod client;
 pub mod codec;
 pub mod config;
+pub mod connections;
 pub mod datadir;
 pub mod disk;
 pub mod farm;

@@ -32,6 +32,7 @@ use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use rustls::ClientConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -65,23 +66,31 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// The primary at this address, like `http://127.0.0.1:8145`. Connects to nothing yet.
+    /// The primary at this address of plain HTTP, like `http://127.0.0.1:8145`. Connects to nothing yet.
     pub fn new(server: &str) -> Result<Self, RemoteError> {
         let place = Place::primary(server)?;
-        Self::build(place, reqwest::Client::builder())
+        match place.is_secure() {
+            true => Err(RemoteError::NoCertificates { address: server.to_owned() }),
+            false => Self::build(place, reqwest::Client::builder(), tls::trusts_nobody()),
+        }
+    }
+
+    /// The primary at this address, like `https://primary.example.com:8145`, over TLS with these certificates. Connects to nothing yet.
+    pub fn secure(server: &str, certificates: ClientConfig) -> Result<Self, RemoteError> {
+        Self::build(Place::primary(server)?, reqwest::Client::builder(), certificates)
     }
 
     /// The daemon behind this control socket. Connects to nothing yet.
     pub fn unix(socket: &Path) -> Result<Self, RemoteError> {
         let builder = reqwest::Client::builder().unix_socket(socket.to_owned()).http1_only();
-        Self::build(Place::Socket(socket.to_owned()), builder)
+        Self::build(Place::Socket(socket.to_owned()), builder, tls::trusts_nobody())
     }
 
-    fn build(place: Place, builder: reqwest::ClientBuilder) -> Result<Self, RemoteError> {
+    fn build(place: Place, builder: reqwest::ClientBuilder, tls: ClientConfig) -> Result<Self, RemoteError> {
         let built = builder
             .connect_timeout(CONNECT_TIMEOUT)
             .no_proxy()
-            .tls_backend_preconfigured(tls::trusts_nobody())
+            .tls_backend_preconfigured(tls)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .user_agent(concat!("sceneshift/", env!("CARGO_PKG_VERSION")))

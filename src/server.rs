@@ -1,6 +1,7 @@
 //! The primary's HTTP server: commits come in, heads and objects go out.
 //!
 //! ```text
+//! listen.rs        the port and its connections     access.rs    who may do what
 //! state.rs         what all handlers share          problem.rs   which status an error of the core gets
 //! extract.rs       repos and paths in requests      resolve.rs   which commit a text means
 //! head.rs          the head, with the long poll     commits.rs   committing, rolling back, the history
@@ -16,9 +17,8 @@
 //! Invariants: every error is a problem document; nothing blocks a thread of the runtime, blocking work is a job on a
 //! thread of its own; what a request began (a commit, GC) is finished also where the caller hangs up;
 //! when [`serve`] returns, the store is closed.
-//!
-//! Deliberately absent: TLS and access control (this version answers on loopback, or in the open where the operator says so).
 
+mod access;
 mod clients;
 mod commits;
 mod control;
@@ -32,6 +32,7 @@ mod follow;
 mod gc;
 mod head;
 mod health;
+mod listen;
 mod metrics;
 mod pack;
 mod pe;
@@ -49,14 +50,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::PrimaryConfig;
+use crate::connections::keep_fresh;
 use crate::datadir::{CONTROL_SOCKET, DataDirError};
 use crate::disk::DiskError;
 use crate::http::listen_on_socket;
+use crate::puppet::CertificateError;
 use crate::store::StoreError;
 use crate::values::{PathError, RepoName};
 use state::{Primary, Shared};
@@ -109,6 +111,9 @@ pub enum ServeError {
     /// The file system said no.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// Puppet's certificates cannot be used.
+    #[error(transparent)]
+    Certificates(#[from] CertificateError),
     /// The system does not let it be told to stop.
     #[error("cannot wait for signals")]
     Signals(#[source] std::io::Error),
@@ -160,17 +165,15 @@ async fn run(
     if let Ok(address) = listener.local_addr() {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), repos = primary.repos.len(), "listening on {address}");
     }
-    // Heads and small bodies are sent in several writes: without this each waits for the receiver's delayed acknowledgement of the last.
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "a connection will be slower than it could be");
-        }
-    });
-    let public = axum::serve(listener, routes::public(&primary))
-        .with_graceful_shutdown(primary.stopping.clone().cancelled_owned());
+    let routes = routes::public(&primary);
+    let public = listen::serve(Arc::clone(&primary), listener, routes, primary.max_connections);
     let private = axum::serve(control, routes::private(&primary))
         .with_graceful_shutdown(primary.stopping.clone().cancelled_owned());
-    let (public, private) = (tokio::spawn(public.into_future()), tokio::spawn(private.into_future()));
+    let (public, private) = (tokio::spawn(public), tokio::spawn(private.into_future()));
+    let refreshing = primary.guard.as_ref().map(|guard| {
+        let certificates = Arc::clone(&guard.certificates);
+        tokio::spawn(async move { keep_fresh(&certificates, |_| {}).await })
+    });
     stop.await;
     tracing::info!("stopping");
     primary.stopping.cancel();
@@ -188,6 +191,9 @@ async fn run(
         if tokio::time::timeout(NOTICE, &mut finish).await.is_err() {
             tracing::warn!("a request does not end; it ends with the process");
         }
+    }
+    if let Some(refreshing) = refreshing {
+        refreshing.abort();
     }
     close(primary).await
 }

@@ -8,6 +8,7 @@ use crate::config::ConfigError;
 use crate::datadir::DataDirError;
 use crate::disk::LockError;
 use crate::fsck::FsckError;
+use crate::puppet::CertificateError;
 use crate::remote::RemoteError;
 use crate::server::ServeError;
 use crate::store::StoreError;
@@ -64,6 +65,9 @@ pub(super) enum CliError {
         /// What happened.
         source: io::Error,
     },
+    /// The certificates for a call over TLS.
+    #[error("cannot ask the primary over TLS")]
+    Certificates(#[source] CertificateError),
     /// A file of this machine.
     #[error("cannot read {}", path.display())]
     File {

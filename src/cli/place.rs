@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::args::{RepoArgs, ServerArgs, SocketArgs};
 use super::error::CliError;
-use crate::config::{self, CLIENT_CONFIG, ConfigError, PRIMARY_CONFIG};
+use crate::config::{self, CLIENT_CONFIG, ConfigError, PRIMARY_CONFIG, Puppet};
 use crate::datadir::CONTROL_SOCKET;
+use crate::puppet::Certificates;
 use crate::remote::Remote;
 use crate::values::{CommitId, RepoName};
 
@@ -83,22 +84,47 @@ pub(super) fn only(repos: Vec<RepoName>) -> Result<RepoName, CliError> {
 }
 
 fn connect(server: Option<&str>) -> Result<Remote, CliError> {
-    let address = match server {
-        Some(address) => address.to_owned(),
-        None => configured_server(Path::new(PRIMARY_CONFIG), Path::new(CLIENT_CONFIG))?,
-    };
-    Ok(Remote::new(&address)?)
+    if let Some(address) = server
+        && !address.starts_with("https://")
+    {
+        return Ok(Remote::new(address)?);
+    }
+    let found = configured(Path::new(PRIMARY_CONFIG), Path::new(CLIENT_CONFIG))?;
+    let address = server.unwrap_or(&found.server);
+    match &found.puppet {
+        Some(puppet) if address.starts_with("https://") => {
+            let certificates = Certificates::open(puppet).map_err(CliError::Certificates)?;
+            Ok(Remote::secure(address, certificates.current().client.clone())?)
+        }
+        _ => Ok(Remote::new(address)?),
+    }
 }
 
-/// The primary of this machine's configuration: itself where it is one, else its client's.
-fn configured_server(primary: &Path, client: &Path) -> Result<String, CliError> {
+/// The primary of this machine, and with which certificate to ask it.
+struct Configured {
+    server: String,
+    puppet: Option<Puppet>,
+}
+
+/// What this machine's configuration says: itself where it is a primary, else its client's.
+fn configured(primary: &Path, client: &Path) -> Result<Configured, CliError> {
     if let Some(config) = if_there(config::read_primary(primary))? {
-        return Ok(format!("http://{}", reachable(config.listen)));
+        // Over TLS it is called by the name in its certificate.
+        let server = match &config.puppet {
+            Some(puppet) => format!("https://{}:{}", puppet.certname, config.listen.port()),
+            None => format!("http://{}", reachable(config.listen)),
+        };
+        return Ok(Configured { server, puppet: config.puppet });
     }
     if let Some(config) = if_there(config::read_client(client))? {
-        return Ok(config.server);
+        return Ok(Configured { server: config.server, puppet: config.puppet });
     }
-    Ok(DEFAULT_SERVER.to_owned())
+    Ok(Configured { server: DEFAULT_SERVER.to_owned(), puppet: None })
+}
+
+/// Where Puppet's certificates are, as this machine's client says.
+pub(super) fn client_puppet() -> Result<Option<Puppet>, CliError> {
+    Ok(if_there(config::read_client(Path::new(CLIENT_CONFIG)))?.and_then(|config| config.puppet))
 }
 
 /// A configuration that is not there, or that this user may not read, says nothing; a wrong one is an error.
@@ -179,13 +205,17 @@ mod tests {
     fn the_machines_own_settings_say_where_the_primary_is() {
         let folder = tempfile::tempdir().unwrap();
         let (primary, client) = (folder.path().join("primary.toml"), folder.path().join("client.toml"));
-        assert_eq!(configured_server(&primary, &client).unwrap(), DEFAULT_SERVER);
+        let server = || configured(&primary, &client).map(|found| found.server);
+        assert_eq!(server().unwrap(), DEFAULT_SERVER);
         std::fs::write(&client, "data-dir = \"/d\"\nserver = \"http://127.0.0.1:99\"\n[repos.a]").unwrap();
-        assert_eq!(configured_server(&primary, &client).unwrap(), "http://127.0.0.1:99");
+        assert_eq!(server().unwrap(), "http://127.0.0.1:99");
         let settings = "data-dir = \"/d\"\ninsecure = true\nlisten = \"[::]:77\"\n[repos.a]\nstaging-dir = \"/s\"";
         std::fs::write(&primary, settings).unwrap();
-        assert_eq!(configured_server(&primary, &client).unwrap(), "http://[::1]:77");
+        assert_eq!(server().unwrap(), "http://[::1]:77");
+        let tls = "[puppet]\ncertname = \"p.example\"\n[access]\nread = [\"*\"]";
+        std::fs::write(&primary, format!("{settings}\n{tls}")).unwrap();
+        assert_eq!(server().unwrap(), "https://p.example:77", "by the name in its certificate");
         std::fs::write(&primary, "listen = 3").unwrap();
-        assert!(configured_server(&primary, &client).is_err(), "a wrong configuration is not skipped");
+        assert!(server().is_err(), "a wrong configuration is not skipped");
     }
 }

@@ -23,12 +23,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::ClientError;
 use super::receive::{Received, Wanted, receive};
-use super::state::{Client, SERVER_NOTE};
+use super::state::{Client, SERVER_NOTE, primary_at};
+use crate::config::Puppet;
 use crate::farm::{BlobKey, Farm, FarmError, FarmSettings, Index, MissingBlob};
 use crate::findings::{BlobFile, ClientFinding, Outcome};
 use crate::http::chain;
 use crate::pause::{Paused, Scope};
 use crate::progress::Progress;
+use crate::puppet::Certificates;
 use crate::remote::{ObjectStream, Remote, encode_path};
 use crate::values::{BlobId, CommitId, MAX_DEPTH, RepoName};
 use crate::wire::api::{FetchRequest, ObjectAt, ObjectId, ObjectsRequest};
@@ -75,13 +77,19 @@ impl Client {
 pub async fn repair_offline(
     data_dir: &Path,
     server: Option<&str>,
+    puppet: Option<Puppet>,
     findings: Vec<ClientFinding>,
     progress: Arc<Progress>,
 ) -> Result<Vec<Outcome>, ClientError> {
     let path = data_dir.to_owned();
-    let opened = tokio::task::spawn_blocking(move || open_offline(&path));
-    let (farm, noted) = opened.await??;
-    let remote = server.map(str::to_owned).or(noted).map(|server| Remote::new(&server)).transpose()?;
+    let opened = tokio::task::spawn_blocking(move || {
+        let certificates = puppet.as_ref().map(Certificates::open).transpose()?;
+        let (farm, noted) = open_offline(&path)?;
+        Ok::<_, ClientError>((farm, noted, certificates))
+    });
+    let (farm, noted, certificates) = opened.await??;
+    let server = server.map(str::to_owned).or(noted);
+    let remote = server.map(|server| primary_at(&server, certificates.as_ref())).transpose()?;
     let medic = Medic { farm: Arc::new(farm), remote, stop: CancellationToken::new(), progress };
     let mut troubles = medic.mend(&findings).await?;
     for repo in to_deploy(&findings) {

@@ -14,7 +14,7 @@ use crate::farm::{Farm, FarmSettings, Retention, SharedDirs};
 use crate::gate::Gate;
 use crate::progress::{Phase, Progress};
 use crate::puppet::{Certificates, FlushError, Flusher};
-use crate::remote::Remote;
+use crate::remote::{Remote, RemoteError};
 use crate::values::RepoName;
 use crate::wire::api::{DeployFigures, FailedCommit};
 
@@ -70,7 +70,6 @@ impl Client {
         role: Role,
         stop: CancellationToken,
     ) -> Result<Arc<Self>, ClientError> {
-        let remote = Remote::new(&config.server)?;
         let settings = FarmSettings { file_mode: config.file_mode, reader_group: group_number(&config.reader_group) };
         let opened = config.clone();
         let opened = tokio::task::spawn_blocking(move || {
@@ -80,6 +79,7 @@ impl Client {
             Ok::<_, ClientError>((Arc::new(farm), certificates))
         });
         let (farm, certificates) = opened.await??;
+        let remote = primary_at(&config.server, certificates.as_deref())?;
         let mut metrics = Metrics::new();
         let gate = match (&config.gate, &certificates, role) {
             (Some(gate), Some(certificates), Role::Daemon) => {
@@ -159,6 +159,14 @@ impl Repo {
     /// Says that nothing is being done any more.
     pub(super) fn idle(&self) {
         self.progress.begin(Phase::Idle, 0, 0);
+    }
+}
+
+/// The primary at this address, asked with the host's certificate where that is wanted.
+pub(super) fn primary_at(server: &str, certificates: Option<&Certificates>) -> Result<Remote, RemoteError> {
+    match certificates {
+        Some(certificates) => Remote::secure(server, certificates.current().client.clone()),
+        None => Remote::new(server),
     }
 }
 

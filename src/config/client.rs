@@ -142,20 +142,23 @@ impl ClientConfig {
     }
 
     pub(super) fn check(&self) -> Result<(), String> {
-        match is_loopback("http://", &self.server) {
-            None => {
+        match (is_loopback("http://", &self.server), is_loopback("https://", &self.server)) {
+            (None, None) => {
+                return Err(format!("server = {:?} must begin with https:// or http://", self.server));
+            }
+            (Some(false), _) if !self.insecure => {
                 return Err(format!(
-                    "server = {:?} must begin with http:// (this version has no TLS yet)",
+                    "server = {:?} is plain HTTP to another machine: anybody on the way can change the code; use https:// and [puppet], or write insecure = true if you mean it",
                     self.server
                 ));
             }
-            Some(false) if !self.insecure => {
+            (None, Some(_)) if self.puppet.is_none() => {
                 return Err(format!(
-                    "server = {:?} is plain HTTP to another machine: anybody on the way can change the code; write insecure = true if you mean it",
+                    "server = {:?} needs [puppet] with the certname of this host: the primary asks for its certificate",
                     self.server
                 ));
             }
-            Some(_) => {}
+            _ => {}
         }
         if !self.insecure && !self.listen.ip().is_loopback() {
             return Err(format!(

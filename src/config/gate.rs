@@ -117,7 +117,7 @@ fn default_stop_timeout() -> Duration {
 fn default_max_held() -> usize {
     10_000
 }
-fn default_max_connections() -> usize {
+pub(super) fn default_max_connections() -> usize {
     20_000
 }
 pub(super) fn default_flush_timeout() -> Duration {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{LogFormat, duration};
+use super::gate::default_max_connections;
+use super::{Access, LogFormat, Puppet, Rule, duration};
 use crate::values::{RepoName, TreePath};
 
 /// The settings of `sceneshift serve`.
@@ -16,12 +17,21 @@ use crate::values::{RepoName, TreePath};
 pub struct PrimaryConfig {
     /// Where the object store lies.
     pub data_dir: PathBuf,
-    /// Where to answer HTTP.
+    /// Where to answer HTTP: with TLS where `[puppet]` says which certificate to show.
     #[serde(default = "default_primary_listen")]
     pub listen: SocketAddr,
     /// Allow plain HTTP on an address that other machines reach.
     #[serde(default)]
     pub insecure: bool,
+    /// Where this host's Puppet keeps its certificates.
+    #[serde(default)]
+    pub puppet: Option<Puppet>,
+    /// Who may do what, where there is TLS.
+    #[serde(default)]
+    pub access: Option<Access>,
+    /// How many connections are open at most; more wait to be accepted.
+    #[serde(default = "default_max_connections")]
+    pub max_connections: usize,
     /// How to log.
     #[serde(default)]
     pub log_format: LogFormat,
@@ -55,11 +65,28 @@ pub struct PrimaryRepo {
 
 impl PrimaryConfig {
     pub(super) fn check(&self) -> Result<(), String> {
-        if !self.insecure && !self.listen.ip().is_loopback() {
-            return Err(format!(
-                "listen = \"{}\" is plain HTTP on an address that other machines reach; listen on 127.0.0.1, or write insecure = true if you mean it",
-                self.listen
-            ));
+        match (&self.puppet, &self.access) {
+            (None, Some(_)) => {
+                return Err(
+                    "[access] needs [puppet] with the certname of this host: without TLS nobody is known".into()
+                );
+            }
+            (Some(_), None) => {
+                return Err("[puppet] makes listen speak TLS, and needs [access]: who may read, commit and monitor, like read = [\"*.example.com\"]".into());
+            }
+            (None, None) if !self.insecure && !self.listen.ip().is_loopback() => {
+                return Err(format!(
+                    "listen = \"{}\" is plain HTTP on an address that other machines reach; add [puppet] and [access] for TLS, listen on 127.0.0.1, or write insecure = true if you mean it",
+                    self.listen
+                ));
+            }
+            _ => {}
+        }
+        let open = self.access.iter().flat_map(|access| access.read.iter().chain(&access.commit));
+        if open.into_iter().any(|rule| *rule == Rule::Anybody) {
+            return Err(
+                "[access] \"anybody\" may stand in monitor only: to read and to commit takes a certificate".into()
+            );
         }
         if self.repos.is_empty() {
             return Err("no repo is configured; add [repos.puppet-code] with a staging-dir".into());

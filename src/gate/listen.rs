@@ -1,9 +1,8 @@
-//! Connections: taken, TLS begun, served, ended.
+//! The gate's ports, and what is served on their connections.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -12,23 +11,15 @@ use listenfd::ListenFd;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::peer::Peer;
 use super::{Gate, GateError};
 use crate::config::GateConfig;
+use crate::connections::{HEAD_TIMEOUT, NoTls, begin_tls, take};
 use crate::http::chain;
-
-/// How long TLS may take to begin.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a connection may be idle, and a head take to arrive. Agents keep theirs for 4 s.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How long to wait where no connection could be taken, because files or memory have run out.
-const BREATH: Duration = Duration::from_millis(100);
+use crate::puppet::Certified;
 
 /// The ports of a gate, bound.
 #[derive(Debug)]
@@ -65,14 +56,9 @@ impl Listeners {
             if let Ok(address) = listener.local_addr() {
                 tracing::info!("the gate listens on {address}{}", if is_tls { "" } else { " (plain HTTP)" });
             }
-            let taker = Taker {
-                gate: Arc::clone(gate),
-                tasks: tasks.clone(),
-                stop: stop.clone(),
-                room: Arc::clone(&room),
-                is_tls,
-            };
-            tasks.spawn(taker.take(listener));
+            let (gate, stopping) = (Arc::clone(gate), stop.clone());
+            let serve = move |stream, address| connection(Arc::clone(&gate), stream, address, is_tls, stopping.clone());
+            tasks.spawn(take(listener, Arc::clone(&room), tasks.clone(), stop.clone(), serve));
         }
     }
 }
@@ -104,75 +90,28 @@ async fn bind(address: Option<SocketAddr>, passed: &mut Vec<TcpListener>) -> Res
     bound.map(Some).map_err(|source| GateError::Listen { address, source })
 }
 
-/// Takes the connections of one port.
-struct Taker {
-    gate: Arc<Gate>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
-    room: Arc<Semaphore>,
-    is_tls: bool,
-}
-
-impl Taker {
-    async fn take(self, listener: TcpListener) {
-        loop {
-            let taken = async {
-                // Before taking: who finds no room waits in the kernel's queue.
-                let room = Arc::clone(&self.room).acquire_owned().await;
-                (room, listener.accept().await)
-            };
-            let (room, taken) = tokio::select! {
-                () = self.stop.cancelled() => return,
-                taken = taken => taken,
-            };
-            let (stream, address) = match taken {
-                Ok(taken) => taken,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot take a connection");
-                    tokio::time::sleep(BREATH).await;
-                    continue;
-                }
-            };
-            let (gate, stop, is_tls) = (Arc::clone(&self.gate), self.stop.clone(), self.is_tls);
-            self.tasks.spawn(async move {
-                let _room = room;
-                let _counted = gate.metrics.count_connection();
-                connection(&gate, stream, address, is_tls, stop).await;
-            });
-        }
-    }
-}
-
-async fn connection(gate: &Arc<Gate>, stream: TcpStream, address: SocketAddr, is_tls: bool, stop: CancellationToken) {
+async fn connection(gate: Arc<Gate>, stream: TcpStream, address: SocketAddr, is_tls: bool, stop: CancellationToken) {
     static NEXT: AtomicU64 = AtomicU64::new(0);
+    let _counted = gate.metrics.count_connection();
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
-    let _ = stream.set_nodelay(true);
     if !is_tls {
-        return serve(gate, Peer::of_plain(id, address, &gate.settings.trust_proxies), stream, stop).await;
+        return serve(&gate, Peer::of_plain(id, address, &gate.settings.trust_proxies), stream, stop).await;
     }
-    let material = gate.certificates.current();
-    let handshake = TlsAcceptor::from(Arc::clone(&material.server)).accept(stream);
-    let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake);
-    let handshake = tokio::select! {
-        // Whoever has said nothing yet loses nothing, and a stop does not wait for it.
-        () = stop.cancelled() => return,
-        handshake = handshake => handshake,
-    };
-    let stream = match handshake {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
-            // Also what every health check by TCP alone looks like, and how agents look for the first time.
-            gate.metrics.count_refused("handshake");
-            tracing::debug!(%address, %error, "no TLS came about");
-            return;
-        }
-        Err(_) => {
-            gate.metrics.count_refused("slow");
+    let (stream, material) = match begin_tls(stream, &gate.certificates, &stop).await {
+        Ok(begun) => begun,
+        Err(error) => {
+            match &error {
+                // Also what every health check by TCP alone looks like, and how agents look for the first time.
+                NoTls::Handshake(_) => gate.metrics.count_refused("handshake"),
+                NoTls::Slow => gate.metrics.count_refused("slow"),
+                NoTls::Stopping => {}
+            }
+            tracing::debug!(%address, error = chain(&error), "a connection came to nothing");
             return;
         }
     };
-    match Peer::of_tls(id, stream.get_ref().1.peer_certificates(), material) {
-        Ok(peer) => serve(gate, peer, stream, stop).await,
+    match Certified::new(stream.get_ref().1.peer_certificates(), material) {
+        Ok(certified) => serve(&gate, Peer::of_tls(id, certified), stream, stop).await,
         Err(error) => {
             gate.metrics.count_refused("certname");
             tracing::warn!(%address, error = chain(&error), "a certificate of this CA is not taken");

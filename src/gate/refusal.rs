@@ -4,15 +4,15 @@ use http::{Response, StatusCode, header};
 
 use super::admission::Turned;
 use super::body::{Body, full};
-use crate::puppet::IdentityError;
+use crate::puppet::{IdentityError, Revoked};
 
 /// Why a request got no answer of Puppet Server's.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refused {
     #[error("{0}")]
     Identity(#[from] IdentityError),
-    #[error("the certificate is no longer valid: it was revoked, or its CA is not trusted any more")]
-    Revoked,
+    #[error("{0}")]
+    Revoked(#[from] Revoked),
     #[error("this is a proxy for Puppet Server's own paths only")]
     NoPath,
     #[error("the body is larger than {} KiB, as much as is taken", limit >> 10)]
@@ -51,7 +51,7 @@ impl Refused {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Refused::Identity(_) | Refused::NoPath | Refused::BrokenBody => StatusCode::BAD_REQUEST,
-            Refused::Revoked => StatusCode::FORBIDDEN,
+            Refused::Revoked(_) => StatusCode::FORBIDDEN,
             Refused::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Refused::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Refused::Crowded | Refused::TooLong | Refused::Stopping => StatusCode::SERVICE_UNAVAILABLE,
@@ -65,7 +65,7 @@ impl Refused {
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain; charset=utf-8"));
-        if matches!(self, Refused::Revoked | Refused::TooLarge { .. } | Refused::SlowBody | Refused::BrokenBody) {
+        if matches!(self, Refused::Revoked(_) | Refused::TooLarge { .. } | Refused::SlowBody | Refused::BrokenBody) {
             headers.insert(header::CONNECTION, http::HeaderValue::from_static("close"));
         }
         response

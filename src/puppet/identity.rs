@@ -7,12 +7,19 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use x509_parser::asn1_rs::Utf8String;
 use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::config::EXTENSIONS;
 
 /// "SUCCESS", exactly: Puppet Server takes anything else for a failure.
 const VERIFY: HeaderName = HeaderName::from_static("x-client-verify");
 const DN: HeaderName = HeaderName::from_static("x-client-dn");
 const CERT: HeaderName = HeaderName::from_static("x-client-cert");
+
+/// Object identifiers of Puppet's registered extensions, with the names that [`EXTENSIONS`] has.
+const OIDS: [(&str, &str); EXTENSIONS.len()] =
+    [("1.3.6.1.4.1.34380.1.1.13", EXTENSIONS[0]), ("1.3.6.1.4.1.34380.1.3.13", EXTENSIONS[1])];
 
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone)]
@@ -21,6 +28,8 @@ pub struct Identity {
     pub certname: String,
     /// The headers that tell Puppet Server.
     pub headers: HeaderMap,
+    /// The extensions of the certificate that access may be given by, with their values.
+    pub extensions: Vec<(String, String)>,
 }
 
 /// Why a certificate or header names nobody.
@@ -59,7 +68,7 @@ impl Identity {
         headers.insert(VERIFY, HeaderValue::from_static("SUCCESS"));
         headers.insert(DN, ascii(&format!("CN={certname}")));
         headers.insert(CERT, ascii(&utf8_percent_encode(&pem(der), NON_ALPHANUMERIC).to_string()));
-        Ok(Self { certname: (*certname).to_owned(), headers })
+        Ok(Self { certname: (*certname).to_owned(), headers, extensions: extensions(&certificate) })
     }
 
     /// What a load balancer that ended TLS says; `None` where it says that nobody was verified.
@@ -84,8 +93,18 @@ impl Identity {
         if let Some(cert) = cert {
             told.insert(CERT, cert);
         }
-        Ok(Some(Self { certname, headers: told }))
+        Ok(Some(Self { certname, headers: told, extensions: Vec::new() }))
     }
+}
+
+/// The values of the extensions in [`EXTENSIONS`], by Puppet's names. Puppet writes a value as a UTF8String.
+fn extensions(certificate: &X509Certificate<'_>) -> Vec<(String, String)> {
+    let named = certificate.extensions().iter().filter_map(|extension| {
+        let (_, name) = OIDS.iter().find(|(oid, _)| extension.oid.to_id_string() == *oid)?;
+        let (_, value) = Utf8String::from_der(extension.value).ok()?;
+        Some(((*name).to_owned(), value.string()))
+    });
+    named.collect()
 }
 
 /// The common name of a DN, as RFC 2253 (`CN=a,O=b`) or as OpenSSL once wrote it (`/O=b/CN=a`).

@@ -40,11 +40,16 @@ impl Place {
         let wrong = || RemoteError::Address { address: server.to_owned() };
         let url = Url::parse(server).map_err(|_| wrong())?;
         match url.scheme() {
-            "http" if url.has_host() && url.query().is_none() && url.fragment().is_none() => {
+            "http" | "https" if url.has_host() && url.query().is_none() && url.fragment().is_none() => {
                 Ok(Place::Primary(Arc::new(url)))
             }
             _ => Err(wrong()),
         }
+    }
+
+    /// Whether calls go over TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        matches!(self, Place::Primary(url) if url.scheme() == "https")
     }
 
     /// The URL of the route with these parts, each of them escaped.
@@ -85,12 +90,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_plain_http_with_a_host() {
-        for right in ["http://127.0.0.1:8145", "http://[::1]:1/", "http://primary.example.com/behind/a/prefix/"] {
+    fn an_address_is_http_with_a_host() {
+        for right in [
+            "http://127.0.0.1:8145",
+            "https://primary:8145",
+            "http://[::1]:1/",
+            "http://primary.example.com/behind/a/prefix/",
+        ] {
             assert!(Place::primary(right).is_ok(), "{right}");
         }
-        for wrong in ["", "primary:8145", "127.0.0.1:8145", "https://primary", "file:///x", "http://a?b", "http://a#b"]
-        {
+        for wrong in ["", "primary:8145", "127.0.0.1:8145", "https://", "file:///x", "http://a?b", "http://a#b"] {
             let error = Place::primary(wrong).unwrap_err().to_string();
             assert!(error.contains("http://127.0.0.1:8145"), "{wrong}: {error}");
         }

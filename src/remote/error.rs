@@ -10,10 +10,16 @@ use super::Place;
 pub enum RemoteError {
     /// A text that is not the address of a server.
     #[error(
-        "{address:?} is not the address of a primary; write it like http://127.0.0.1:8145 (this version has no TLS yet)"
+        "{address:?} is not the address of a primary; write it like http://127.0.0.1:8145 or https://primary.example.com:8145"
     )]
     Address {
         /// The text.
+        address: String,
+    },
+    /// TLS without a certificate to show.
+    #[error("{address} needs a certificate of this host; say in [puppet] of the configuration where Puppet keeps it")]
+    NoCertificates {
+        /// The address.
         address: String,
     },
     /// A name that no route can hold.

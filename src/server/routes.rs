@@ -8,14 +8,14 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{IntoMakeService, get, post, put};
 
 use super::state::Shared;
-use super::{clients, commits, control, diff, fetch, files, gc, head, health, metrics, pe, tags};
+use super::{access, clients, commits, control, diff, fetch, files, gc, head, health, metrics, pe, tags};
 use crate::http::finish_routes;
 
 /// The largest list of objects: [`crate::wire::api::ObjectsRequest::MAX`] of them with long paths.
 const OBJECTS_BODY: usize = 16 << 20;
 
-/// The routes that other machines reach.
-pub(super) fn public(primary: &Shared) -> IntoMakeService<Router> {
+/// The routes that other machines reach. Each request must carry an [`access::Caller`].
+pub(super) fn public(primary: &Shared) -> Router {
     let objects = post(fetch::objects).layer(DefaultBodyLimit::max(OBJECTS_BODY));
     let routes = Router::new()
         .route("/v1/repos", get(commits::repos))
@@ -42,20 +42,19 @@ pub(super) fn public(primary: &Shared) -> IntoMakeService<Router> {
         .route("/status/v1/services", get(pe::services))
         .route("/healthz", get(health::healthy))
         .route("/readyz", get(health::ready))
-        .route("/metrics", get(metrics::show));
+        .route("/metrics", get(metrics::show))
+        .layer(from_fn_with_state(Arc::clone(primary), access::check));
     with_everything(routes, primary)
 }
 
 /// The routes of the control socket.
 pub(super) fn private(primary: &Shared) -> IntoMakeService<Router> {
-    with_everything(control::routes(), primary)
+    with_everything(control::routes(), primary).into_make_service()
 }
 
-/// The routes with what holds for all. Made a service once: a bare `Router` is copied, handler by handler, for every connection, and a
-/// connection that waits in a long poll keeps its copy.
-fn with_everything(routes: Router<Shared>, primary: &Shared) -> IntoMakeService<Router> {
+/// The routes with what holds for all.
+fn with_everything(routes: Router<Shared>, primary: &Shared) -> Router {
     finish_routes(routes)
         .layer(from_fn_with_state(Arc::clone(primary), metrics::count_request))
         .with_state(Arc::clone(primary))
-        .into_make_service()
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::ServeError;
+use super::access::Guard;
 use super::clients::Clients;
 use super::failed::Failure;
 use super::metrics::Metrics;
@@ -19,6 +20,7 @@ use crate::datadir::{DataDir, Kind};
 use crate::http::Refusal;
 use crate::ingest;
 use crate::progress::Progress;
+use crate::puppet::Certificates;
 use crate::store::{ReadStore, Store, StoreError};
 use crate::values::{CommitId, RepoName, TreeId, TreePath};
 use crate::wire::api::{CommitInfo, FailedCommit};
@@ -37,6 +39,10 @@ pub(super) struct Primary {
     pub(super) data: DataDir,
     /// The configured repos.
     pub(super) repos: BTreeMap<RepoName, Arc<RepoState>>,
+    /// TLS and access, where there is TLS.
+    pub(super) guard: Option<Guard>,
+    /// How many connections are open at most.
+    pub(super) max_connections: usize,
     /// The fleet.
     pub(super) clients: Clients,
     /// The counters.
@@ -76,6 +82,12 @@ pub(super) struct RepoState {
 impl Primary {
     /// Opens the data directory and the store. Blocking.
     pub(super) fn open(config: PrimaryConfig) -> Result<Shared, ServeError> {
+        let guard = match (&config.puppet, &config.access) {
+            (Some(puppet), Some(access)) => {
+                Some(Guard { certificates: Arc::new(Certificates::open(puppet)?), access: access.clone() })
+            }
+            _ => None,
+        };
         let data = DataDir::open(&config.data_dir, Kind::Primary)?;
         let store = Arc::new(Store::open(&data)?);
         let metrics = Metrics::new();
@@ -85,6 +97,8 @@ impl Primary {
             repos.insert(name.clone(), Arc::new(RepoState::new(&store, name, repo)?));
         }
         let primary = Arc::new(Self {
+            guard,
+            max_connections: config.max_connections,
             clients: Clients::load(&store)?,
             store,
             data,

@@ -31,17 +31,33 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("remote", &["values", "codec", "progress", "wire", "tls"]),
     // What the primary's server and the client's small one have in common.
     ("http", &["values", "wire", "disk", "datadir"]),
+    // A swap takes what `pause` gives: outside the pause it does not compile.
+    ("pause", &["values"]),
+    ("puppet", &["values", "config", "pause", "tls"]),
+    // Ports and TLS, for the primary and the gate.
+    ("connections", &["http", "puppet"]),
     // The primary.
     ("ingest", &["values", "codec", "progress", "findings", "disk", "store", "wire"]),
     (
         "server",
-        &["values", "codec", "progress", "config", "findings", "disk", "datadir", "store", "wire", "http", "ingest"],
+        &[
+            "values",
+            "codec",
+            "progress",
+            "config",
+            "findings",
+            "disk",
+            "datadir",
+            "store",
+            "wire",
+            "http",
+            "ingest",
+            "puppet",
+            "connections",
+        ],
     ),
-    // The client. A swap takes what `pause` gives: outside the pause it does not compile.
-    ("pause", &["values"]),
-    ("puppet", &["values", "config", "pause", "tls"]),
     // The gate knows neither what is deployed nor how: it holds, and lets go.
-    ("gate", &["values", "config", "disk", "http", "pause", "puppet"]),
+    ("gate", &["values", "config", "disk", "http", "pause", "puppet", "connections"]),
     (
         "client",
         &[
@@ -85,18 +101,18 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("axum", &["http", "server", "client"]),
     ("tower_http", &["http", "server", "client"]),
     ("prometheus_client", &["http", "server", "client", "gate"]),
-    ("hyper", &["gate"]),
-    ("hyper_util", &["gate"]),
-    ("tokio_rustls", &["gate"]),
-    ("rustls", &["tls", "puppet", "gate"]),
+    ("hyper", &["gate", "server"]),
+    ("hyper_util", &["gate", "server"]),
+    ("tokio_rustls", &["connections"]),
+    ("rustls", &["tls", "puppet", "remote"]),
     ("x509_parser", &["puppet"]),
     ("listenfd", &["gate"]),
     ("reqwest", &["remote", "puppet"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("tracing_subscriber", &["cli"]),
-    ("tokio", &["http", "server", "client", "remote", "puppet", "gate", "cli", "main"]),
-    ("tokio_util", &["http", "server", "client", "remote", "puppet", "gate", "cli"]),
+    ("tokio", &["connections", "http", "server", "client", "remote", "puppet", "gate", "cli", "main"]),
+    ("tokio_util", &["connections", "http", "server", "client", "remote", "puppet", "gate", "cli"]),
     ("bincode", &["codec"]),
     ("fastcdc", &["store"]),
     ("ignore", &["ingest"]),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 #![allow(unreachable_pub, reason = "everything here is for this one binary")]
 
+mod access;
 mod architecture;
 mod cli;
 mod code_id;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::error::CliError;
+use crate::cli::place::client_puppet;
 use crate::client;
 use crate::datadir::{CONTROL_SOCKET, DataDir, Kind};
 use crate::findings::{ClientFinding, Finding, Outcome, PrimaryFinding};
@@ -82,7 +83,8 @@ impl Place {
             Kind::Primary => self.repair_primary(report, progress).await,
             Kind::Client => {
                 let findings = report.findings.iter().filter_map(as_client).collect();
-                Ok(client::repair_offline(&self.data_dir, server, findings, Arc::clone(progress)).await?)
+                Ok(client::repair_offline(&self.data_dir, server, client_puppet()?, findings, Arc::clone(progress))
+                    .await?)
             }
         }
     }

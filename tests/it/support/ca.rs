@@ -72,6 +72,24 @@ impl Ca {
         self.sign(&self.params(name))
     }
 
+    /// A host of its own: its certificate and key lie in the `ssldir`, and it is called `localhost`, too. `role` becomes the extension
+    /// `pp_auth_role`, written as Puppet does.
+    pub fn host(&self, name: &str, role: Option<&str>) -> Certificate {
+        let mut params = self.params(name);
+        params.subject_alt_names.push(rcgen::SanType::DnsName("localhost".try_into().unwrap()));
+        if let Some(role) = role {
+            let value = [&[0x0c, u8::try_from(role.len()).unwrap()], role.as_bytes()].concat();
+            let oid = [1, 3, 6, 1, 4, 1, 34380, 1, 3, 13];
+            params.custom_extensions.push(rcgen::CustomExtension::from_oid_content(&oid, value));
+        }
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.signer).unwrap();
+        std::fs::write(self.dir.join(format!("certs/{name}.pem")), certificate.pem()).unwrap();
+        std::fs::write(self.dir.join(format!("private_keys/{name}.pem")), key.serialize_pem()).unwrap();
+        let serial = u64::from_be_bytes(padded(&params.serial_number.as_ref().unwrap().to_bytes()));
+        Certificate { der: certificate.der().clone(), key: key.serialize_der(), serial }
+    }
+
     /// One that is no longer valid.
     pub fn expired(&self, name: &str) -> Certificate {
         let mut params = self.params(name);
