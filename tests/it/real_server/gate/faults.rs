@@ -100,9 +100,9 @@ fn stopped_and_killed_at_any_moment(gated: &mut Gated, agents: &[String], produc
             std::thread::sleep(Duration::from_millis(number * 137 % 600));
             let is_kill = number >= STOPS;
             if is_kill {
-                gated.kill_client()
+                gated.kill_client();
             } else {
-                gated.stop_client()
+                gated.stop_client();
             }
             live_at_the_end[usize::from(is_kill)] += usize::from(gated.code_id("production") != before);
             gated.start_client_again();

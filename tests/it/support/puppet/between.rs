@@ -45,7 +45,7 @@ impl Between {
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let shared = Arc::clone(&passing);
-                thread::spawn(move || shared.pass(client));
+                thread::spawn(move || shared.pass(&client));
             }
         });
         Self { address, shared }
@@ -68,9 +68,9 @@ impl Between {
 }
 
 impl Shared {
-    fn pass(&self, client: TcpStream) {
+    fn pass(&self, client: &TcpStream) {
         let Ok(server) = TcpStream::connect(self.server) else { return };
-        for stream in [&client, &server] {
+        for stream in [client, &server] {
             let _ = stream.set_nodelay(true);
         }
         let (mut answers, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
@@ -78,7 +78,7 @@ impl Shared {
             let _ = std::io::copy(&mut answers, &mut to_client);
             let _ = to_client.shutdown(Shutdown::Both);
         });
-        self.ask(&client, &server);
+        self.ask(client, &server);
         let _ = server.shutdown(Shutdown::Both);
         let _ = client.shutdown(Shutdown::Both);
     }
