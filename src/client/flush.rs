@@ -26,16 +26,16 @@ const RETRY: Duration = Duration::from_secs(2);
 const RETRY_RESUME: Duration = Duration::from_secs(30);
 
 impl Client {
-    /// Makes the flush that is owed for a repo, if one is. The caller holds `work`.
-    pub(super) async fn pay(&self, name: &RepoName) -> Result<(), ClientError> {
+    /// Makes the flush that is owed for a repo; says whether one was. The caller holds `work`.
+    pub(super) async fn pay(&self, name: &RepoName) -> Result<bool, ClientError> {
         let (name, flusher, runtime) = (name.clone(), self.flusher.clone(), Handle::current());
         self.blocking(move |farm| {
-            let Some(scope) = farm.owed_flush(&name)? else { return Ok(()) };
+            let Some(scope) = farm.owed_flush(&name)? else { return Ok(false) };
             if let Some(flusher) = flusher {
                 runtime.block_on(flusher.flush(&scope)).map_err(ClientError::OwedFlush)?;
             }
             note_flushed(farm, &name)?;
-            Ok::<_, ClientError>(())
+            Ok::<_, ClientError>(true)
         })
         .await
     }
@@ -159,7 +159,9 @@ pub(super) async fn keep_paying(client: Arc<Client>) {
             }
             let _working = client.work.lock().await;
             match client.pay(name).await {
-                Ok(()) => tracing::info!(%name, "the flush that was owed is made"),
+                Ok(true) => tracing::info!(%name, "the flush that was owed is made"),
+                // It was a deploy's under way, which has made it itself.
+                Ok(false) => {}
                 Err(error) => {
                     tracing::warn!(%name, error = chain(&error), "a flush is still owed");
                     if let Err(error) = note_unflushed(&client, name, &error).await {

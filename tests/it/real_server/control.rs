@@ -56,7 +56,7 @@ fn without_a_pause_catalogs_are_torn_pinned_or_not() {
 
 /// A classifier that names the environment of every node. Puppet then looks the environment up a second time; where a flush has come in
 /// between and environments are pinned, it finds another one, and to an agent that asks for the check it answers an empty catalog.
-fn classifier(master: &Master) -> PathBuf {
+pub fn classifier(master: &Master) -> PathBuf {
     let path = master.site.folder().join("classifier");
     std::fs::write(&path, "#!/bin/sh\nprintf -- '---\\nclasses: {}\\nenvironment: production\\n'\n").unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();

@@ -25,6 +25,7 @@ pub struct Master {
     pub client: Option<Process>,
     _primary: Process,
     pub puppet: PuppetServer,
+    pub ca: Ca,
     pub site: Site,
 }
 
@@ -38,7 +39,7 @@ impl Master {
         settings(&site, &mut told);
         let puppet = PuppetServer::new(site.folder(), &ca, told);
         let primary = site.start_primary();
-        Self { client: None, _primary: primary, puppet, site }
+        Self { client: None, _primary: primary, puppet, ca, site }
     }
 
     /// The environment of this name in staging.

@@ -5,6 +5,7 @@
 //! settings.rs    what a server is told
 //! server.rs      the server: start, stop, kill, restart
 //! connection.rs  one kept-alive connection, mutual TLS or plain HTTP with the headers of a proxy
+//! between.rs     a wire to a server on which flushes, and they only, meet with what a test wants
 //! agent.rs       a real `puppet agent`
 //! code.rs        an environment whose every part says which version it is of
 //! catalog.rs     of which versions a catalog is made
@@ -15,6 +16,7 @@
 //! Deliberately absent: anything of the program under test. These files know Puppet only.
 
 pub mod agent;
+pub mod between;
 pub mod ca;
 pub mod catalog;
 pub mod code;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::wait::until;
 
@@ -24,6 +24,7 @@ pub struct Run {
     pub status: i32,
     /// What the agent said.
     pub output: String,
+    pub took: Duration,
 }
 
 /// A child that does not outlive the test.
@@ -46,9 +47,10 @@ impl Agent {
 
     /// One run to its end, against `localhost`.
     pub fn run(&self, args: &[&str]) -> Run {
-        let mut child = self.start(args);
+        let (begun, mut child) = (Instant::now(), self.start(args));
         let status = until("the agent's run ends", RUN, || child.0.try_wait().unwrap());
-        Run { status: status.code().unwrap_or(-1), output: std::fs::read_to_string(self.output()).unwrap() }
+        let output = std::fs::read_to_string(self.output()).unwrap();
+        Run { status: status.code().unwrap_or(-1), output, took: begun.elapsed() }
     }
 
     /// The certificate that it was given.

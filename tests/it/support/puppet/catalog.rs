@@ -31,15 +31,27 @@ struct Resource {
     title: String,
 }
 
+/// The version that a catalog says it was made of; `None` where it says none, or is no catalog.
+pub fn code_id(json: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        code_id: Option<String>,
+    }
+    serde_json::from_slice::<Versioned>(json).ok()?.code_id
+}
+
+/// The titles of all that a catalog notifies.
+pub fn notified(json: &[u8]) -> Result<Vec<String>, serde_json::Error> {
+    let catalog: Catalog = serde_json::from_slice(json)?;
+    let notified = catalog.resources.into_iter().filter(|resource| resource.kind == "Notify");
+    Ok(notified.map(|resource| resource.title).collect())
+}
+
 impl Verdict {
     /// Judges the JSON of a catalog. Fails on what is none.
     pub fn of(json: &[u8]) -> Result<Self, serde_json::Error> {
-        let catalog: Catalog = serde_json::from_slice(json)?;
-        let notified = catalog.resources.iter().filter(|resource| resource.kind == "Notify");
-        let part = |resource: &Resource| {
-            resource.title.split_once(' ').map(|(part, version)| (part.to_owned(), version.to_owned()))
-        };
-        let parts: BTreeMap<String, String> = notified.filter_map(part).collect();
+        let part = |title: &String| title.split_once(' ').map(|(part, version)| (part.to_owned(), version.to_owned()));
+        let parts: BTreeMap<String, String> = notified(json)?.iter().filter_map(part).collect();
         let versions: BTreeSet<&String> = parts.values().collect();
         Ok(match versions.first() {
             None => Self::Empty,

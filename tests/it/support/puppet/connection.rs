@@ -53,13 +53,7 @@ pub struct Connection {
 impl Target {
     /// Plain HTTP, as a proxy speaks for this caller.
     pub fn plain(address: SocketAddr, identity: &Identity) -> Self {
-        let pem = std::fs::read_to_string(&identity.certificate).unwrap();
-        let mut headers = HeaderMap::new();
-        let mut put = |name: &'static str, value: &str| headers.insert(name, HeaderValue::from_str(value).unwrap());
-        put("x-client-verify", "SUCCESS");
-        put("x-client-dn", &format!("CN={}", identity.certname));
-        put("x-client-cert", &utf8_percent_encode(&pem, NON_ALPHANUMERIC).to_string());
-        Self { address, certname: identity.certname.clone(), way: Way::Plain(headers) }
+        Self { address, certname: identity.certname.clone(), way: Way::Plain(headers_of(identity)) }
     }
 
     /// TLS, with the caller's certificate where there is one.
@@ -82,6 +76,17 @@ impl Target {
         let certname = identity.map(|identity| identity.certname.clone()).unwrap_or_default();
         Self { address, certname, way: Way::Tls(Arc::new(config)) }
     }
+}
+
+/// The headers by which a proxy that ended TLS says who asks.
+pub fn headers_of(identity: &Identity) -> HeaderMap {
+    let pem = std::fs::read_to_string(&identity.certificate).unwrap();
+    let mut headers = HeaderMap::new();
+    let mut put = |name: &'static str, value: &str| headers.insert(name, HeaderValue::from_str(value).unwrap());
+    put("x-client-verify", "SUCCESS");
+    put("x-client-dn", &format!("CN={}", identity.certname));
+    put("x-client-cert", &utf8_percent_encode(&pem, NON_ALPHANUMERIC).to_string());
+    headers
 }
 
 impl Connection {

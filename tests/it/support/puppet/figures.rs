@@ -25,7 +25,10 @@ impl Figures {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = |time: Duration| time.as_secs_f64() * 1000.0;
-        write!(f, "p50 {:.0} ms, p99 {:.0} ms, max {:.0} ms", ms(self.at(0.5)), ms(self.at(0.99)), ms(self.max()))
+        let ms = |time: Duration| match time.as_secs_f64() * 1000.0 {
+            few @ ..10.0 => format!("{few:.1} ms"),
+            many => format!("{many:.0} ms"),
+        };
+        write!(f, "p50 {}, p99 {}, max {}", ms(self.at(0.5)), ms(self.at(0.99)), ms(self.max()))
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
-use super::catalog::Verdict;
+use super::catalog::{self, Verdict};
 use super::connection::{Answer, Connection, Failure, Target, body};
 use super::figures::Figures;
 
@@ -51,11 +51,20 @@ const FACTS: usize = 200;
 #[derive(Debug)]
 pub struct Answered {
     pub worker: usize,
+    /// When it was asked.
+    pub begun: Instant,
     pub took: Duration,
     pub status: StatusCode,
     /// What the catalog is; `None` where the answer was none.
     pub verdict: Option<Verdict>,
+    /// The version that a proxy on the way said, by its header.
+    pub stamp: Option<String>,
+    /// The version that the catalog says itself.
+    pub code_id: Option<String>,
 }
+
+/// The header by which a gate says which version of an environment an answer was made of.
+const STAMP: &str = "x-sceneshift-code-id";
 
 /// What came of a load.
 #[derive(Debug, Default)]
@@ -214,7 +223,9 @@ async fn ask(worker: &Worker, open: &mut Option<Connection>, opened: &mut usize)
 
 fn judge(worker: usize, begun: Instant, answer: &Answer) -> Answered {
     let verdict = (answer.status == StatusCode::OK).then(|| Verdict::of(&answer.body).ok()).flatten();
-    Answered { worker, took: begun.elapsed(), status: answer.status, verdict }
+    let stamp = answer.headers.get(STAMP).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let code_id = catalog::code_id(&answer.body);
+    Answered { worker, begun, took: begun.elapsed(), status: answer.status, verdict, stamp, code_id }
 }
 
 /// An error with its causes.
@@ -231,6 +242,11 @@ fn told(error: &(dyn std::error::Error + 'static)) -> String {
 impl Worker {
     /// One request for the catalog of the caller itself.
     pub fn request(&self) -> Request<Full<Bytes>> {
+        self.request_with(&[])
+    }
+
+    /// The same, with more facts where facts are posted.
+    pub fn request_with(&self, facts: &[(&str, &str)]) -> Request<Full<Bytes>> {
         let (name, environment) = (&self.target.certname, &self.environment);
         let path = format!("/puppet/v3/catalog/{name}?environment={environment}");
         let builder =
@@ -239,18 +255,21 @@ impl Worker {
             return builder.body(body("")).unwrap();
         };
         let builder = builder.method("POST").header("content-type", "application/x-www-form-urlencoded");
-        builder.body(body(self.form(check_environment))).unwrap()
+        builder.body(body(self.form(check_environment, facts))).unwrap()
     }
 
     /// What an agent posts: facts as JSON, encoded once for themselves and once more as a field of the form.
-    fn form(&self, check_environment: bool) -> String {
+    fn form(&self, check_environment: bool, more: &[(&str, &str)]) -> String {
         let name = &self.target.certname;
         let others = (0..FACTS).map(|number| (format!("mountpoint_{number:08}"), json!("ext4 /dev/sda rw,relatime")));
         let others: Map<String, Value> = others.collect();
-        let facts = json!({
+        let mut facts = json!({
             "name": name,
             "values": { "clientcert": name, "clientversion": "7.23.0", "os": { "family": "Debian" }, "others": others },
         });
+        for (fact, value) in more {
+            facts["values"][fact] = json!(value);
+        }
         let facts = encode(&facts.to_string());
         let fields = [
             ("facts_format", "application/json".to_owned()),
