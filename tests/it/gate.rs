@@ -5,6 +5,7 @@
 //! bounds.rs     nobody is held for ever, and no deploy waits for ever
 //! flush.rs      the flush, and what is served when it fails
 //! killed.rs     the daemon is stopped or killed in the middle of a deploy
+//! passed_on.rs  socket activation
 //! identity.rs   who asks, by certificate
 //! plain.rs      who asks, by a load balancer's word
 //! bodies.rs     large, slow and broken bodies
@@ -22,6 +23,7 @@ mod hooks;
 mod identity;
 mod killed;
 mod log;
+mod passed_on;
 mod pause;
 mod plain;
 mod requests;

@@ -47,6 +47,16 @@ impl GatedSite {
 
     /// Starts the client. Its log is appended to what earlier ones wrote.
     pub fn start(&self) -> Process {
+        let mut command = sceneshift(&["client", "--config"]);
+        command.arg(self.write_settings());
+        let client = Process::start(NAME, command, self.site.folder().join(format!("{NAME}.log")));
+        // Bound from the beginning; who connects earlier is refused.
+        until("the gate's port is bound", SOON, || std::net::TcpStream::connect(self.ports.plain).ok());
+        client
+    }
+
+    /// Writes the client's settings, for whoever starts it himself.
+    pub fn write_settings(&self) -> PathBuf {
         let (data, server) = (self.site.client_data(NAME), self.site.address());
         let head = format!("data-dir = {data:?}\nserver = {server:?}\nname = {NAME:?}\n");
         let (url, log) = (self.upstream.url(), self.log_file());
@@ -54,12 +64,7 @@ impl GatedSite {
         let rest = settings(&self.ports, &self.ca, &url, &log, "127.0.0.1/32", gate, repo);
         let path = self.site.folder().join(format!("{NAME}.toml"));
         std::fs::write(&path, head + &rest).unwrap();
-        let mut command = sceneshift(&["client", "--config"]);
-        command.arg(path);
-        let client = Process::start(NAME, command, self.site.folder().join(format!("{NAME}.log")));
-        // Bound from the beginning; who connects earlier is refused.
-        until("the gate's port is bound", SOON, || std::net::TcpStream::connect(self.ports.plain).ok());
-        client
+        path
     }
 
     pub fn status(&self) -> Option<sceneshift::wire::api::RepoStatus> {
