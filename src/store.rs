@@ -67,7 +67,10 @@ impl Store {
         let dir = data.dir.open_or_make_dir("store", 0o700)?;
         let settings = family::database_options();
         let opened = DB::open_cf_descriptors(&settings, dir.path(), family::descriptors());
-        Self::of(opened, dir.path())
+        let store = Self::of(opened, dir.path())?;
+        // RocksDB makes its files durable in their directory; that the directory has a name is for its owner to make so.
+        data.dir.sync()?;
+        Ok(store)
     }
 
     /// Opens a store that nobody writes: a checkpoint, or one whose daemon does not run. Every write to it is an error.
