@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::farm::testing::{TestFarm, seen};
-use crate::farm::{BlobKey, Retention};
+use crate::farm::{BlobKey, GenerationRecord, Retention};
 use crate::pause::Paused;
 use crate::progress::Progress;
 use crate::values::BlobId;
@@ -142,6 +142,20 @@ fn a_generation_of_an_older_program_gets_its_link_to_the_environments() {
     fs::remove_file(&link).unwrap();
     farm.reopen();
     assert_eq!(fs::read(link.join("production/modules/a/init.pp")).unwrap(), b"a");
+}
+
+#[test]
+fn what_was_live_last_is_told_also_after_the_clock_was_set_back() {
+    let (farm, repo) = (TestFarm::new(), TestFarm::repo());
+    farm.write("a", "1");
+    let first = farm.deploy();
+    let record = farm.farm().index.generation(&repo, &first).unwrap().unwrap();
+    let an_hour_later = GenerationRecord { deployed: record.deployed + 3_600_000, ..record };
+    farm.farm().index.put_generation(&repo, first, &an_hour_later).unwrap();
+    farm.write("a", "2");
+    let second = farm.deploy();
+    let order: Vec<_> = farm.farm().generations(&repo).unwrap().into_iter().map(|one| one.commit).collect();
+    assert_eq!(order, [second, first], "a rollback would go to the wrong one");
 }
 
 #[test]
