@@ -351,6 +351,12 @@ impl Dir {
 
     // ---- durability ----
 
+    /// Makes the file `name` durable, with its mode and time; the name itself is the directory's.
+    pub fn sync_file<N: Step + ?Sized>(&self, name: &N) -> Result<(), DiskError> {
+        let file = self.open_file(name)?;
+        file.sync_all().map_err(DiskError::at("sync", &self.path_of(name)))
+    }
+
     /// Makes the directory's entries durable.
     pub fn sync(&self) -> Result<(), DiskError> {
         nix::unistd::fsync(&self.fd).map_err(DiskError::at("sync", &self.path))

@@ -161,6 +161,11 @@ impl Farm {
         tmp.set_mtime(name, blob_mtime(&key.id))?;
         let inode = tmp.stat(name)?.inode;
         let before = self.blob_record(key)?;
+        let replaces = self.index.blob(key)?.is_some();
+        if replaces {
+            // The index vouches for what stands there: there is no moment at which neither is durable.
+            tmp.sync_file(name)?;
+        }
         tmp.rename(name, self.blob_dir(key)?, key.file_name().as_str())?;
         let mut inodes = before.map_or_else(Vec::new, |record| record.inodes);
         if !full {
@@ -169,6 +174,9 @@ impl Farm {
         inodes.push(inode);
         let mut pending = self.pending.lock().expect("no holder of this lock panics");
         pending.distrusted.remove(&key);
+        if replaces && !full {
+            pending.replaced.insert(key.id);
+        }
         pending.blobs.insert(key, BlobRecord { size, inodes });
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What is known of the files beside it, and vouched for: RocksDB in `index/` (`storage-format.md` §8).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, IteratorMode, Options, WriteBatch, WriteOptions};
@@ -20,6 +20,9 @@ pub(super) const GENERATIONS: &str = "generations";
 const STATE: &str = "state";
 pub(super) const META: &str = "meta";
 const FAMILIES: [&str; 8] = [TREES, COMMITS, BLOBS, CHUNKS, BUILT, GENERATIONS, STATE, META];
+
+/// Where the keys of `meta` begin that name a replaced blob.
+const REPLACED: &[u8] = b"replaced ";
 
 /// What is known of one blob file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -228,6 +231,7 @@ impl Index {
         blobs: &HashMap<BlobKey, BlobRecord>,
         chunked: &[(BlobKey, ChunkList)],
         built: &HashMap<SharedName, Links>,
+        replaced: &BTreeSet<BlobId>,
         generation: Option<(&RepoName, CommitId, &GenerationRecord)>,
     ) -> Result<(), FarmError> {
         let mut batch = WriteBatch::default();
@@ -247,6 +251,9 @@ impl Index {
             let mut writer = Writer::new();
             encode_links(&mut writer, links);
             batch.put_cf(self.family(BUILT), name.as_str(), writer.finish());
+        }
+        for id in replaced {
+            batch.put_cf(self.family(META), replaced_key(id), b"");
         }
         if let Some((repo, commit, record)) = generation {
             batch.put_cf(self.family(GENERATIONS), generation_key(repo, &commit), encode_generation(record));
@@ -269,6 +276,9 @@ impl Index {
         for id in &what.chunks {
             batch.delete_cf(self.family(CHUNKS), id.as_bytes());
         }
+        for id in &what.replaced {
+            batch.delete_cf(self.family(META), replaced_key(id));
+        }
         for id in &what.trees {
             batch.delete_cf(self.family(TREES), id.as_bytes());
         }
@@ -276,6 +286,17 @@ impl Index {
             batch.delete_cf(self.family(COMMITS), id.as_bytes());
         }
         Ok(self.db.write_opt(batch, &synced())?)
+    }
+
+    /// Blobs whose file was replaced, and whose holders are still to be built anew.
+    pub(super) fn replaced(&self) -> Result<BTreeSet<BlobId>, FarmError> {
+        let mut all = BTreeSet::new();
+        for item in self.each(META) {
+            let (key, _) = item?;
+            let id = key.strip_prefix(REPLACED).and_then(|id| std::str::from_utf8(id).ok()?.parse::<BlobId>().ok());
+            all.extend(id);
+        }
+        Ok(all)
     }
 
     /// Every chunk whose blob file is gone.
@@ -352,6 +373,7 @@ pub(super) struct Forget {
     pub(super) built: Vec<SharedName>,
     pub(super) blobs: Vec<BlobKey>,
     pub(super) chunks: Vec<BlobId>,
+    pub(super) replaced: Vec<BlobId>,
     pub(super) trees: Vec<TreeId>,
     pub(super) commits: Vec<CommitId>,
 }
@@ -369,6 +391,10 @@ fn options() -> Options {
     options.set_keep_log_file_num(2);
     options.set_max_log_file_size(1 << 20);
     options
+}
+
+fn replaced_key(id: &BlobId) -> Vec<u8> {
+    [REPLACED, id.to_string().as_bytes()].concat()
 }
 
 fn synced() -> WriteOptions {

@@ -91,6 +91,34 @@ fn a_refetched_file_is_right_everywhere_once_its_holders_are_rebuilt() {
 }
 
 #[test]
+fn a_refetched_file_whose_holders_were_not_rebuilt_is_right_everywhere_after_the_next_start() {
+    let mut farm = TestFarm::new();
+    farm.write("environments/production/modules/a/init.pp", "right");
+    farm.write("root.pp", "right");
+    farm.deploy();
+    edit_in_place(&farm.current().join("root.pp"), "wrong");
+    let mut writer = farm.farm().blob_writer().unwrap();
+    writer.write(b"right").unwrap();
+    writer.finish(BlobId::of(b"right"), &[false].into()).unwrap();
+    farm.farm().settle().unwrap();
+    // Here the power fails.
+    farm.reopen();
+    assert_eq!(seen(&farm.current()), seen(&farm.staging()));
+    assert_eq!(farm.farm().rebuild_replaced().unwrap(), 0, "it is done once");
+}
+
+#[test]
+fn a_fresh_inode_that_the_index_never_heard_of_is_taken_over_at_the_next_start() {
+    let mut farm = TestFarm::new();
+    farm.write("environments/production/modules/a/init.pp", "a");
+    farm.deploy();
+    farm.farm().renew_for_tests(b"a");
+    farm.reopen();
+    assert!(farm.farm().blob_is_good(key(b"a")).unwrap());
+    assert_eq!(seen(&farm.current()), seen(&farm.staging()));
+}
+
+#[test]
 fn what_is_not_vouched_for_is_gone_after_a_start() {
     let mut farm = TestFarm::new();
     farm.write("environments/production/modules/a/init.pp", "a");
