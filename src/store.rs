@@ -50,6 +50,7 @@ pub use stat_cache::{CachedFile, StatRecord};
 pub use write::{CommitGuard, WrittenBlob};
 
 use crate::datadir::DataDir;
+use crate::disk::seam::{self, Event};
 use crate::values::RepoName;
 use gate::Gate;
 
@@ -70,6 +71,7 @@ impl Store {
         let store = Self::of(opened, dir.path())?;
         // RocksDB makes its files durable in their directory; that the directory has a name is for its owner to make so.
         data.dir.sync()?;
+        seam::tell(Event::Database { path: store.db.path(), synced: true });
         Ok(store)
     }
 

@@ -6,6 +6,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 
 use super::{BlobKey, BlobRecord, ChunkPlace, Farm, FarmError, blob_mtime};
+use crate::disk::seam::{self, Event};
 use crate::disk::{Dir, DiskError, Kind};
 use crate::values::{BlobId, ChunkList, Hasher};
 
@@ -27,6 +28,7 @@ impl BlobWriter<'_> {
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), FarmError> {
         let path = self.farm.data.tmp.path_of(self.name.as_str());
         self.file.write_all(bytes).map_err(DiskError::at("write", &path))?;
+        seam::tell(Event::Changed(&path));
         self.hasher.update(bytes);
         self.size += bytes.len() as u64;
         Ok(())

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::{BlobKey, FarmError, Flaw, SharedDirs, SharedName};
 use crate::codec::{self, DecodeError, Reader, Writer};
+use crate::disk::seam::{self, Event};
 use crate::values::{BlobId, ChunkList, Commit, CommitId, RepoName, Tree, TreeId, TreePath};
 
 pub(super) const TREES: &str = "trees";
@@ -78,7 +79,9 @@ impl Index {
         options.create_if_missing(true);
         options.create_missing_column_families(true);
         let families = FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
-        Ok(Self { db: DB::open_cf_descriptors(&options, path, families)? })
+        let index = Self { db: DB::open_cf_descriptors(&options, path, families)? };
+        index.told(true);
+        Ok(index)
     }
 
     /// Opens a checkpoint, or a database that nobody uses, without writing to it.
@@ -105,6 +108,23 @@ impl Index {
         decode(&bytes).map(Some).map_err(|source| FarmError::Damaged { family, key: hex(key), source })
     }
 
+    /// Passes on that something was written, durably or not.
+    fn told(&self, synced: bool) {
+        seam::tell(Event::Database { path: self.db.path(), synced });
+    }
+
+    fn write_synced(&self, batch: WriteBatch) -> Result<(), FarmError> {
+        self.db.write_opt(batch, &synced())?;
+        self.told(true);
+        Ok(())
+    }
+
+    fn put_synced(&self, family: &'static str, key: &[u8], value: &[u8]) -> Result<(), FarmError> {
+        self.db.put_cf_opt(self.family(family), key, value, &synced())?;
+        self.told(true);
+        Ok(())
+    }
+
     pub(super) fn each(&self, family: &'static str) -> impl Iterator<Item = Result<Raw, FarmError>> {
         self.db.iterator_cf(self.family(family), IteratorMode::Start).map(|item| item.map_err(FarmError::from))
     }
@@ -114,6 +134,7 @@ impl Index {
     pub(super) fn put_tree(&self, canonical: &[u8]) -> Result<TreeId, FarmError> {
         let id = TreeId::of(canonical);
         self.db.put_cf(self.family(TREES), id.as_bytes(), canonical)?;
+        self.told(false);
         Ok(id)
     }
 
@@ -121,6 +142,7 @@ impl Index {
         let canonical = codec::encode_commit(commit);
         let id = CommitId::of(&canonical);
         self.db.put_cf(self.family(COMMITS), id.as_bytes(), canonical)?;
+        self.told(false);
         Ok(id)
     }
 
@@ -220,7 +242,7 @@ impl Index {
         record: &GenerationRecord,
     ) -> Result<(), FarmError> {
         let (key, value) = (generation_key(repo, &commit), encode_generation(record));
-        Ok(self.db.put_cf_opt(self.family(GENERATIONS), key, value, &synced())?)
+        self.put_synced(GENERATIONS, &key, &value)
     }
 
     // ---- what makes all of that true ----
@@ -258,7 +280,7 @@ impl Index {
         if let Some((repo, commit, record)) = generation {
             batch.put_cf(self.family(GENERATIONS), generation_key(repo, &commit), encode_generation(record));
         }
-        Ok(self.db.write_opt(batch, &synced())?)
+        self.write_synced(batch)
     }
 
     /// Forgets what is about to be removed, or was found missing. One synced write.
@@ -285,7 +307,7 @@ impl Index {
         for id in &what.commits {
             batch.delete_cf(self.family(COMMITS), id.as_bytes());
         }
-        Ok(self.db.write_opt(batch, &synced())?)
+        self.write_synced(batch)
     }
 
     /// Blobs whose file was replaced, and whose holders are still to be built anew.
@@ -338,7 +360,7 @@ impl Index {
                 Flaw::Blocks { .. } => {}
             }
         }
-        Ok(self.db.write_opt(batch, &synced())?)
+        self.write_synced(batch)
     }
 
     // ---- state ----
@@ -352,7 +374,7 @@ impl Index {
 
     pub(super) fn put_state(&self, repo: &RepoName, state: &impl Serialize) -> Result<(), FarmError> {
         let bytes = serde_json::to_vec(state).expect("plain data is plain JSON");
-        Ok(self.db.put_cf_opt(self.family(STATE), repo.as_str(), bytes, &synced())?)
+        self.put_synced(STATE, repo.as_str().as_bytes(), &bytes)
     }
 
     /// A note about the data directory as a whole.
@@ -362,7 +384,7 @@ impl Index {
 
     /// Writes a note about the data directory as a whole. Synced.
     pub fn put_meta(&self, key: &str, value: &[u8]) -> Result<(), FarmError> {
-        Ok(self.db.put_cf_opt(self.family(META), key, value, &synced())?)
+        self.put_synced(META, key.as_bytes(), value)
     }
 }
 
