@@ -131,6 +131,8 @@ impl DataDir {
         // Only now, under the lock, may a first start write what it is.
         if read_format(&dir)?.is_none() {
             disk::replace_file(&dir, "FORMAT", Format::new(wanted).to_text().as_bytes(), 0o644)?;
+            // The directory itself may be new, and those above it.
+            dir.sync_file_system()?;
         }
         let tmp = dir.open_or_make_dir("tmp", 0o700)?;
         tmp.remove_contents()?;

@@ -10,16 +10,21 @@
 //! lock.rs     one process at a time
 //! append.rs   a log
 //! clock.rs    what time a file system believes it is
+//! seam.rs     where tests hear of every change
+//! crash.rs    tests only: what a power cut may leave
 //! ```
 //!
 //! Deliberately absent: what the files mean; asynchronous calls (callers run this on threads that may block).
 
 mod append;
 mod clock;
+#[cfg(test)]
+pub(crate) mod crash;
 mod dir;
 mod durable;
 mod error;
 mod lock;
+pub(crate) mod seam;
 
 pub use append::AppendFile;
 pub use clock::file_system_now;

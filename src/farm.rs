@@ -48,7 +48,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
@@ -115,6 +115,8 @@ struct Pending {
     blobs: HashMap<BlobKey, BlobRecord>,
     chunked: Vec<(BlobKey, ChunkList)>,
     built: HashMap<SharedName, Vec<(crate::values::TreePath, SharedName)>>,
+    /// Blobs whose file was vouched for and is another now: trees may hold the one that was wrong.
+    replaced: BTreeSet<BlobId>,
     /// Blob files that look right and are not: they count as missing until they are written anew.
     distrusted: HashSet<BlobKey>,
 }
@@ -216,7 +218,7 @@ impl Farm {
         }
         // The files first: the index must never vouch for what a power cut could take back.
         self.data.dir.sync_file_system()?;
-        self.index.vouch(&pending.blobs, &pending.chunked, &pending.built, generation)?;
+        self.index.vouch(&pending.blobs, &pending.chunked, &pending.built, &pending.replaced, generation)?;
         let distrusted = std::mem::take(&mut pending.distrusted);
         *pending = Pending { distrusted, ..Pending::default() };
         Ok(())

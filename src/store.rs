@@ -50,6 +50,7 @@ pub use stat_cache::{CachedFile, StatRecord};
 pub use write::{CommitGuard, WrittenBlob};
 
 use crate::datadir::DataDir;
+use crate::disk::seam::{self, Event};
 use crate::values::RepoName;
 use gate::Gate;
 
@@ -67,7 +68,11 @@ impl Store {
         let dir = data.dir.open_or_make_dir("store", 0o700)?;
         let settings = family::database_options();
         let opened = DB::open_cf_descriptors(&settings, dir.path(), family::descriptors());
-        Self::of(opened, dir.path())
+        let store = Self::of(opened, dir.path())?;
+        // RocksDB makes its files durable in their directory; that the directory has a name is for its owner to make so.
+        data.dir.sync()?;
+        seam::tell(Event::Database { path: store.db.path(), synced: true });
+        Ok(store)
     }
 
     /// Opens a store that nobody writes: a checkpoint, or one whose daemon does not run. Every write to it is an error.

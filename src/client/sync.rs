@@ -67,14 +67,13 @@ impl Client {
         }
         // After a whole fetch nothing is missing. After a broken one, level by level, what had not arrived; and blobs that turned out
         // damaged, or that the primary took for held.
-        let mut healed = std::collections::BTreeSet::new();
         for _ in 0..MAX_DEPTH + 16 {
             let (repo, patterns) = (name.clone(), shared.clone());
             let needs = self.blocking(move |farm| needs(farm, &repo, commit, &patterns)).await?;
             let came = match needs {
                 Needs::Nothing(plan) => {
-                    if !healed.is_empty() {
-                        let rebuilt = self.blocking(move |farm| farm.rebuild_holders(&healed)).await?;
+                    let rebuilt = self.blocking(Farm::rebuild_replaced).await?;
+                    if rebuilt > 0 {
                         tracing::warn!(rebuilt, "blobs that had been changed in place were fetched again");
                     }
                     return Ok(plan);
@@ -86,7 +85,6 @@ impl Client {
                     self.ask(name, commit, objects, wanted, progress, received).await?
                 }
                 Needs::Blobs(blobs) => {
-                    healed.extend(blobs.iter().filter(|(_, blob)| blob.damaged).map(|(id, _)| *id));
                     let blobs = &blobs[..blobs.len().min(ObjectsRequest::MAX)];
                     let objects = blobs.iter().map(|(id, blob)| (encode_path(&blob.at), ObjectId::Blob(*id))).collect();
                     let wanted = Wanted::blobs(blobs.iter().map(|(id, blob)| (id, blob)));

@@ -1,8 +1,10 @@
 //! What survives a power cut: written beside its place, synced, renamed into it (`storage-format.md` §9).
 
 use std::io::Write;
+use std::os::fd::AsFd;
 
 use super::dir::Step;
+use super::seam::{self, Event};
 use super::{Dir, DiskError};
 
 /// Puts `content` at `name` so that after a crash the old file or the new one is there, whole. Synced when it returns.
@@ -10,8 +12,11 @@ pub fn replace_file<N: Step + ?Sized>(dir: &Dir, name: &N, content: &[u8], mode:
     let temporary = temporary(name);
     remove_if_there(dir, &temporary)?;
     let mut file = dir.create_file(temporary.as_str(), mode)?;
-    let written = file.write_all(content).and_then(|()| file.sync_all());
-    written.map_err(DiskError::at("write", &dir.path_of(temporary.as_str())))?;
+    let path = dir.path_of(temporary.as_str());
+    file.write_all(content).map_err(DiskError::at("write", &path))?;
+    seam::tell(Event::Changed(dir.path()));
+    file.sync_all().map_err(DiskError::at("sync", &path))?;
+    seam::tell(Event::Synced(dir.path(), file.as_fd()));
     dir.rename(temporary.as_str(), dir, name)?;
     // The rename lives in the directory: without this it may be undone by a crash.
     dir.sync()

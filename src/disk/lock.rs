@@ -3,6 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::path::PathBuf;
 
+use super::seam::{self, Event};
 use super::{Dir, DiskError};
 
 /// Held for as long as this value lives.
@@ -35,6 +36,7 @@ impl Lock {
             .write(true)
             .open(&path)
             .map_err(DiskError::at("open", &path))?;
+        seam::tell(Event::Changed(dir.path()));
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(LockError::Held { directory: dir.path().to_owned() }),

@@ -6,6 +6,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 
 use super::{BlobKey, BlobRecord, ChunkPlace, Farm, FarmError, blob_mtime};
+use crate::disk::seam::{self, Event};
 use crate::disk::{Dir, DiskError, Kind};
 use crate::values::{BlobId, ChunkList, Hasher};
 
@@ -27,6 +28,7 @@ impl BlobWriter<'_> {
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), FarmError> {
         let path = self.farm.data.tmp.path_of(self.name.as_str());
         self.file.write_all(bytes).map_err(DiskError::at("write", &path))?;
+        seam::tell(Event::Changed(&path));
         self.hasher.update(bytes);
         self.size += bytes.len() as u64;
         Ok(())
@@ -161,6 +163,11 @@ impl Farm {
         tmp.set_mtime(name, blob_mtime(&key.id))?;
         let inode = tmp.stat(name)?.inode;
         let before = self.blob_record(key)?;
+        let replaces = self.index.blob(key)?.is_some();
+        if replaces {
+            // The index vouches for what stands there: there is no moment at which neither is durable.
+            tmp.sync_file(name)?;
+        }
         tmp.rename(name, self.blob_dir(key)?, key.file_name().as_str())?;
         let mut inodes = before.map_or_else(Vec::new, |record| record.inodes);
         if !full {
@@ -169,6 +176,9 @@ impl Farm {
         inodes.push(inode);
         let mut pending = self.pending.lock().expect("no holder of this lock panics");
         pending.distrusted.remove(&key);
+        if replaces && !full {
+            pending.replaced.insert(key.id);
+        }
         pending.blobs.insert(key, BlobRecord { size, inodes });
         Ok(())
     }

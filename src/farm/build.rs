@@ -124,7 +124,10 @@ impl Farm {
     fn put_in_place(&self, temporary: &str, place: &Dir, name: &str) -> Result<(), FarmError> {
         let tmp = &self.data.tmp;
         if place.stat_if_there(name)?.is_some() {
+            // It may be live: what takes its place is durable first, and it is taken apart only when it cannot come back.
+            self.data.dir.sync_file_system()?;
             tmp.exchange(temporary, place, name)?;
+            place.sync()?;
             tmp.remove_all(temporary)?;
         } else {
             tmp.rename(temporary, place, name)?;

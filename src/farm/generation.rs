@@ -155,7 +155,10 @@ impl Farm {
     pub fn confirm(&self, repo: &RepoName, commit: CommitId) -> Result<(), FarmError> {
         self.repo_dir(repo)?.sync()?;
         let record = self.index.generation(repo, &commit)?.ok_or(FarmError::GenerationMissing(commit))?;
-        self.index.put_generation(repo, commit, &GenerationRecord { deployed: now(), ..record })
+        // Later than all before, also where the clock was set back: their order says what was live before.
+        let newest = self.generations(repo)?.first().map_or(0, |generation| generation.record.deployed);
+        let deployed = now().max(newest.saturating_add(1));
+        self.index.put_generation(repo, commit, &GenerationRecord { deployed, ..record })
     }
 
     /// The environments of a generation and the ids of their trees, from `ids/`. Names that are not UTF-8 are shown with replacements.

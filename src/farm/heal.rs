@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::AtomicU64;
 
-use super::{Farm, FarmError, SharedName, SharedTree};
+use super::index::Forget;
+use super::{BlobKey, BlobRecord, Farm, FarmError, SharedName, SharedTree};
 use crate::progress::Progress;
 use crate::values::{BlobId, Entry, TreeId, TreePath};
 
@@ -28,7 +29,46 @@ impl Farm {
             }
         }
         self.settle()?;
+        self.index.forget(&Forget { replaced: blobs.iter().copied().collect(), ..Forget::default() })?;
         Ok(rebuilt)
+    }
+
+    /// Builds everything anew that may hold a file which a blob had before it was replaced, in this run or the last. Gives how many.
+    pub fn rebuild_replaced(&self) -> Result<u64, FarmError> {
+        let mut blobs = self.index.replaced()?;
+        blobs.extend(&self.pending.lock().expect("no holder of this lock panics").replaced);
+        if blobs.is_empty() { Ok(0) } else { self.rebuild_holders(&blobs) }
+    }
+
+    /// At a start: what was cut short while blob files were replaced. `renewed` are files that are not those of their records.
+    ///
+    /// No failure is one of the start: what is live stays live, and fsck tells the rest.
+    pub(super) fn finish_healing(&self, renewed: &[BlobKey]) -> Result<(), FarmError> {
+        for key in renewed {
+            // A file that was put in place is whole. Anything else was done by others, and counts as damaged.
+            if self.hash_blob(*key)? == Some(key.id) {
+                self.take_over(*key)?;
+            }
+        }
+        self.settle()?;
+        match self.rebuild_replaced() {
+            Ok(0) => {}
+            Ok(rebuilt) => tracing::info!(rebuilt, "what was being healed when the last run ended is healed now"),
+            Err(error) => tracing::error!(%error, "what was being healed when the last run ended is not; run fsck"),
+        }
+        Ok(())
+    }
+
+    /// Takes a file for the blob's, whose bytes it has. The one before may be in trees, and good or not.
+    fn take_over(&self, key: BlobKey) -> Result<(), FarmError> {
+        self.reset_blob(key)?;
+        let stat = self.blob_dir(key)?.stat(key.file_name().as_str())?;
+        let before = self.blob_record(key)?.map_or_else(Vec::new, |record| record.inodes);
+        let inodes = before.into_iter().filter(|inode| *inode != stat.inode).chain([stat.inode]).collect();
+        let mut pending = self.pending.lock().expect("no holder of this lock panics");
+        pending.replaced.insert(key.id);
+        pending.blobs.insert(key, BlobRecord { size: stat.size, inodes });
+        Ok(())
     }
 
     /// Builds these shared trees anew. Gives how many; those that the index does not know are left out.

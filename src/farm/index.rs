@@ -1,6 +1,6 @@
 //! What is known of the files beside it, and vouched for: RocksDB in `index/` (`storage-format.md` §8).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, IteratorMode, Options, WriteBatch, WriteOptions};
@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::{BlobKey, FarmError, Flaw, SharedDirs, SharedName};
 use crate::codec::{self, DecodeError, Reader, Writer};
+use crate::disk::seam::{self, Event};
 use crate::values::{BlobId, ChunkList, Commit, CommitId, RepoName, Tree, TreeId, TreePath};
 
 pub(super) const TREES: &str = "trees";
@@ -20,6 +21,9 @@ pub(super) const GENERATIONS: &str = "generations";
 const STATE: &str = "state";
 pub(super) const META: &str = "meta";
 const FAMILIES: [&str; 8] = [TREES, COMMITS, BLOBS, CHUNKS, BUILT, GENERATIONS, STATE, META];
+
+/// Where the keys of `meta` begin that name a replaced blob.
+const REPLACED: &[u8] = b"replaced ";
 
 /// What is known of one blob file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +79,9 @@ impl Index {
         options.create_if_missing(true);
         options.create_missing_column_families(true);
         let families = FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
-        Ok(Self { db: DB::open_cf_descriptors(&options, path, families)? })
+        let index = Self { db: DB::open_cf_descriptors(&options, path, families)? };
+        index.told(true);
+        Ok(index)
     }
 
     /// Opens a checkpoint, or a database that nobody uses, without writing to it.
@@ -102,6 +108,23 @@ impl Index {
         decode(&bytes).map(Some).map_err(|source| FarmError::Damaged { family, key: hex(key), source })
     }
 
+    /// Passes on that something was written, durably or not.
+    fn told(&self, synced: bool) {
+        seam::tell(Event::Database { path: self.db.path(), synced });
+    }
+
+    fn write_synced(&self, batch: WriteBatch) -> Result<(), FarmError> {
+        self.db.write_opt(batch, &synced())?;
+        self.told(true);
+        Ok(())
+    }
+
+    fn put_synced(&self, family: &'static str, key: &[u8], value: &[u8]) -> Result<(), FarmError> {
+        self.db.put_cf_opt(self.family(family), key, value, &synced())?;
+        self.told(true);
+        Ok(())
+    }
+
     pub(super) fn each(&self, family: &'static str) -> impl Iterator<Item = Result<Raw, FarmError>> {
         self.db.iterator_cf(self.family(family), IteratorMode::Start).map(|item| item.map_err(FarmError::from))
     }
@@ -111,6 +134,7 @@ impl Index {
     pub(super) fn put_tree(&self, canonical: &[u8]) -> Result<TreeId, FarmError> {
         let id = TreeId::of(canonical);
         self.db.put_cf(self.family(TREES), id.as_bytes(), canonical)?;
+        self.told(false);
         Ok(id)
     }
 
@@ -118,6 +142,7 @@ impl Index {
         let canonical = codec::encode_commit(commit);
         let id = CommitId::of(&canonical);
         self.db.put_cf(self.family(COMMITS), id.as_bytes(), canonical)?;
+        self.told(false);
         Ok(id)
     }
 
@@ -217,7 +242,7 @@ impl Index {
         record: &GenerationRecord,
     ) -> Result<(), FarmError> {
         let (key, value) = (generation_key(repo, &commit), encode_generation(record));
-        Ok(self.db.put_cf_opt(self.family(GENERATIONS), key, value, &synced())?)
+        self.put_synced(GENERATIONS, &key, &value)
     }
 
     // ---- what makes all of that true ----
@@ -228,6 +253,7 @@ impl Index {
         blobs: &HashMap<BlobKey, BlobRecord>,
         chunked: &[(BlobKey, ChunkList)],
         built: &HashMap<SharedName, Links>,
+        replaced: &BTreeSet<BlobId>,
         generation: Option<(&RepoName, CommitId, &GenerationRecord)>,
     ) -> Result<(), FarmError> {
         let mut batch = WriteBatch::default();
@@ -248,10 +274,13 @@ impl Index {
             encode_links(&mut writer, links);
             batch.put_cf(self.family(BUILT), name.as_str(), writer.finish());
         }
+        for id in replaced {
+            batch.put_cf(self.family(META), replaced_key(id), b"");
+        }
         if let Some((repo, commit, record)) = generation {
             batch.put_cf(self.family(GENERATIONS), generation_key(repo, &commit), encode_generation(record));
         }
-        Ok(self.db.write_opt(batch, &synced())?)
+        self.write_synced(batch)
     }
 
     /// Forgets what is about to be removed, or was found missing. One synced write.
@@ -269,13 +298,27 @@ impl Index {
         for id in &what.chunks {
             batch.delete_cf(self.family(CHUNKS), id.as_bytes());
         }
+        for id in &what.replaced {
+            batch.delete_cf(self.family(META), replaced_key(id));
+        }
         for id in &what.trees {
             batch.delete_cf(self.family(TREES), id.as_bytes());
         }
         for id in &what.commits {
             batch.delete_cf(self.family(COMMITS), id.as_bytes());
         }
-        Ok(self.db.write_opt(batch, &synced())?)
+        self.write_synced(batch)
+    }
+
+    /// Blobs whose file was replaced, and whose holders are still to be built anew.
+    pub(super) fn replaced(&self) -> Result<BTreeSet<BlobId>, FarmError> {
+        let mut all = BTreeSet::new();
+        for item in self.each(META) {
+            let (key, _) = item?;
+            let id = key.strip_prefix(REPLACED).and_then(|id| std::str::from_utf8(id).ok()?.parse::<BlobId>().ok());
+            all.extend(id);
+        }
+        Ok(all)
     }
 
     /// Every chunk whose blob file is gone.
@@ -317,7 +360,7 @@ impl Index {
                 Flaw::Blocks { .. } => {}
             }
         }
-        Ok(self.db.write_opt(batch, &synced())?)
+        self.write_synced(batch)
     }
 
     // ---- state ----
@@ -331,7 +374,7 @@ impl Index {
 
     pub(super) fn put_state(&self, repo: &RepoName, state: &impl Serialize) -> Result<(), FarmError> {
         let bytes = serde_json::to_vec(state).expect("plain data is plain JSON");
-        Ok(self.db.put_cf_opt(self.family(STATE), repo.as_str(), bytes, &synced())?)
+        self.put_synced(STATE, repo.as_str().as_bytes(), &bytes)
     }
 
     /// A note about the data directory as a whole.
@@ -341,7 +384,7 @@ impl Index {
 
     /// Writes a note about the data directory as a whole. Synced.
     pub fn put_meta(&self, key: &str, value: &[u8]) -> Result<(), FarmError> {
-        Ok(self.db.put_cf_opt(self.family(META), key, value, &synced())?)
+        self.put_synced(META, key.as_bytes(), value)
     }
 }
 
@@ -352,6 +395,7 @@ pub(super) struct Forget {
     pub(super) built: Vec<SharedName>,
     pub(super) blobs: Vec<BlobKey>,
     pub(super) chunks: Vec<BlobId>,
+    pub(super) replaced: Vec<BlobId>,
     pub(super) trees: Vec<TreeId>,
     pub(super) commits: Vec<CommitId>,
 }
@@ -369,6 +413,10 @@ fn options() -> Options {
     options.set_keep_log_file_num(2);
     options.set_max_log_file_size(1 << 20);
     options
+}
+
+fn replaced_key(id: &BlobId) -> Vec<u8> {
+    [REPLACED, id.to_string().as_bytes()].concat()
 }
 
 fn synced() -> WriteOptions {

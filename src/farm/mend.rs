@@ -38,7 +38,7 @@ impl Farm {
         Ok(self.blob_is_good(key)? && self.hash_blob(key)? == Some(key.id))
     }
 
-    fn hash_blob(&self, key: BlobKey) -> Result<Option<BlobId>, FarmError> {
+    pub(super) fn hash_blob(&self, key: BlobKey) -> Result<Option<BlobId>, FarmError> {
         let (dir, name) = (self.blob_dir(key)?, key.file_name());
         match dir.stat_if_there(name.as_str())? {
             Some(stat) if stat.kind == Kind::File => hash(dir, name.as_str()).map(Some),

@@ -81,7 +81,7 @@ impl Farm {
             let id = <[u8; 32]>::try_from(&*item?.0).map(CommitId::from_bytes);
             commits.extend(id.ok().filter(|id| !needed.commits.contains(id)));
         }
-        let forget = Forget { generations: Vec::new(), built, blobs, chunks, trees, commits };
+        let forget = Forget { built, blobs, chunks, trees, commits, ..Forget::default() };
         self.index.forget(&forget)?;
         for name in &forget.built {
             self.discard(&self.trees, name.as_str())?;

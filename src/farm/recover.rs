@@ -27,10 +27,11 @@ impl Farm {
             );
             return Ok(());
         }
-        self.remove_unvouched(&generations, &vouched)?;
+        let renewed = self.remove_unvouched(&generations, &vouched)?;
         self.forget_vanished(&generations)?;
         self.follow_move(&generations)?;
-        self.link_environments(&generations)
+        self.link_environments(&generations)?;
+        self.finish_healing(&renewed)
     }
 
     fn known_repos(&self) -> Result<Vec<RepoName>, FarmError> {
@@ -49,11 +50,12 @@ impl Farm {
         Ok(false)
     }
 
+    /// Gives the blob files that are not those of their records.
     fn remove_unvouched(
         &self,
         generations: &[(RepoName, CommitId, GenerationRecord)],
         vouched: &BTreeSet<(RepoName, CommitId)>,
-    ) -> Result<(), FarmError> {
+    ) -> Result<Vec<BlobKey>, FarmError> {
         for repo in self.known_repos()? {
             let dir = self.generations_dir(&repo)?;
             for entry in dir.list()? {
@@ -73,7 +75,7 @@ impl Farm {
                 self.trees.remove_all(&entry.name)?;
             }
         }
-        let blobs = self.index.blobs()?;
+        let (blobs, mut renewed) = (self.index.blobs()?, Vec::new());
         for shard in self.blobs.list()? {
             if self.blobs.stat(&shard.name)?.kind != Kind::Dir {
                 self.blobs.remove_all(&shard.name)?;
@@ -82,14 +84,17 @@ impl Farm {
             let dir = self.blobs.open_dir(&shard.name)?;
             for entry in dir.list()? {
                 let key = BlobKey::parse(entry.name.as_bytes());
-                let known = key
-                    .is_some_and(|key| key.dir_name().as_bytes() == shard.name.as_bytes() && blobs.contains_key(&key));
-                if !known {
-                    dir.remove_all(&entry.name)?;
+                let known = key.filter(|key| key.dir_name().as_bytes() == shard.name.as_bytes());
+                match known.and_then(|key| Some((key, blobs.get(&key)?))) {
+                    None => dir.remove_all(&entry.name)?,
+                    Some((key, record)) if record.inodes.last() != Some(&dir.stat(&entry.name)?.inode) => {
+                        renewed.push(key);
+                    }
+                    Some(_) => {}
                 }
             }
         }
-        Ok(())
+        Ok(renewed)
     }
 
     /// A generation whose directory somebody removed is no generation.

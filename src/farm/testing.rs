@@ -237,6 +237,14 @@ impl TestFarm {
     }
 }
 
+impl Farm {
+    /// Gives the blob file of this content a fresh inode, as where it has as many links as the file system allows. Not settled.
+    pub(crate) fn renew_for_tests(&self, content: &[u8]) {
+        let key = BlobKey { id: BlobId::of(content), executable: false };
+        self.copy_blob(key, key).unwrap();
+    }
+}
+
 /// What a path leads to, for a process that follows links.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Seen {

@@ -1,6 +1,7 @@
 //! One good data directory of each side, damaged in one way at a time: exactly that is found.
 
 mod blob_files;
+mod crash;
 mod good;
 mod index;
 mod links;

@@ -1,6 +1,7 @@
 //! Commits of real directories into a real store.
 
 mod cache;
+mod clocks;
 mod content;
 mod environments;
 mod estate;

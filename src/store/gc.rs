@@ -20,6 +20,7 @@ use super::read::{self, ReadStore, StoredBlob, decode_commit_id};
 use super::write::Sync;
 use super::{Store, StoreError, stat_cache};
 use crate::codec::{self, BlobRecord};
+use crate::disk::seam::{self, Event};
 use crate::progress::{Phase, Progress};
 use crate::values::{BlobId, Commit, CommitId, Entry, MAX_WHOLE_BLOB, RepoName, TreeId};
 
@@ -85,6 +86,8 @@ impl Store {
         // RocksDB's own compactions go on meanwhile: commits may be writing.
         options.set_exclusive_manual_compaction(false);
         self.db.compact_range_cf_opt(family.handle(&self.db), None::<&[u8]>, None::<&[u8]>, &options);
+        // Tables are synced; what else is in the log is not by this.
+        seam::tell(Event::Database { path: self.db.path(), synced: false });
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod diffs;
 mod gc;
+mod interleaved;
 mod large;
 mod model;
 mod objects;

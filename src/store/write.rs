@@ -13,6 +13,7 @@ use super::read::ReadStore;
 use super::stat_cache::{self, StatRecord};
 use super::{Store, StoreError};
 use crate::codec;
+use crate::disk::seam::{self, Event};
 use crate::values::{BlobId, Chunk, ChunkList, Commit, CommitId, Hasher, MAX_WHOLE_BLOB, RepoName, TreeId, TreePath};
 
 /// How many bytes of trees go into one write.
@@ -106,6 +107,7 @@ impl<'a> CommitGuard<'a> {
             let family = Family::Blobs;
             let put = self.store.db.put_cf(family.handle(&self.store.db), id.as_bytes(), record());
             put.map_err(|source| StoreError::Write { family, source })?;
+            seam::tell(Event::Database { path: self.store.db.path(), synced: false });
             self.known().insert(*id);
         }
         Ok(!there)
@@ -233,6 +235,8 @@ impl Store {
         }
         let mut options = WriteOptions::default();
         options.set_sync(sync == Sync::Now);
-        self.db.write_opt(batch, &options).map_err(|source| StoreError::Write { family, source })
+        self.db.write_opt(batch, &options).map_err(|source| StoreError::Write { family, source })?;
+        seam::tell(Event::Database { path: self.db.path(), synced: sync == Sync::Now });
+        Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::farm::testing::{TestFarm, seen};
-use crate::farm::{BlobKey, Retention};
+use crate::farm::{BlobKey, GenerationRecord, Retention};
 use crate::pause::Paused;
 use crate::progress::Progress;
 use crate::values::BlobId;
@@ -91,6 +91,34 @@ fn a_refetched_file_is_right_everywhere_once_its_holders_are_rebuilt() {
 }
 
 #[test]
+fn a_refetched_file_whose_holders_were_not_rebuilt_is_right_everywhere_after_the_next_start() {
+    let mut farm = TestFarm::new();
+    farm.write("environments/production/modules/a/init.pp", "right");
+    farm.write("root.pp", "right");
+    farm.deploy();
+    edit_in_place(&farm.current().join("root.pp"), "wrong");
+    let mut writer = farm.farm().blob_writer().unwrap();
+    writer.write(b"right").unwrap();
+    writer.finish(BlobId::of(b"right"), &[false].into()).unwrap();
+    farm.farm().settle().unwrap();
+    // Here the power fails.
+    farm.reopen();
+    assert_eq!(seen(&farm.current()), seen(&farm.staging()));
+    assert_eq!(farm.farm().rebuild_replaced().unwrap(), 0, "it is done once");
+}
+
+#[test]
+fn a_fresh_inode_that_the_index_never_heard_of_is_taken_over_at_the_next_start() {
+    let mut farm = TestFarm::new();
+    farm.write("environments/production/modules/a/init.pp", "a");
+    farm.deploy();
+    farm.farm().renew_for_tests(b"a");
+    farm.reopen();
+    assert!(farm.farm().blob_is_good(key(b"a")).unwrap());
+    assert_eq!(seen(&farm.current()), seen(&farm.staging()));
+}
+
+#[test]
 fn what_is_not_vouched_for_is_gone_after_a_start() {
     let mut farm = TestFarm::new();
     farm.write("environments/production/modules/a/init.pp", "a");
@@ -142,6 +170,20 @@ fn a_generation_of_an_older_program_gets_its_link_to_the_environments() {
     fs::remove_file(&link).unwrap();
     farm.reopen();
     assert_eq!(fs::read(link.join("production/modules/a/init.pp")).unwrap(), b"a");
+}
+
+#[test]
+fn what_was_live_last_is_told_also_after_the_clock_was_set_back() {
+    let (farm, repo) = (TestFarm::new(), TestFarm::repo());
+    farm.write("a", "1");
+    let first = farm.deploy();
+    let record = farm.farm().index.generation(&repo, &first).unwrap().unwrap();
+    let an_hour_later = GenerationRecord { deployed: record.deployed + 3_600_000, ..record };
+    farm.farm().index.put_generation(&repo, first, &an_hour_later).unwrap();
+    farm.write("a", "2");
+    let second = farm.deploy();
+    let order: Vec<_> = farm.farm().generations(&repo).unwrap().into_iter().map(|one| one.commit).collect();
+    assert_eq!(order, [second, first], "a rollback would go to the wrong one");
 }
 
 #[test]
