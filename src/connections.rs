@@ -1,14 +1,22 @@
-//! Connections: taken within limits, TLS begun, ended. What the gate's ports and the primary's have in common.
+//! Connections: taken within limits, TLS begun, served, ended. What the gate's ports and the primary's have in common.
 //!
 //! - A connection that nobody has room for waits in the kernel's queue.
 //! - Whoever has said nothing yet loses nothing, and no stop waits for it.
 //!
-//! Deliberately absent: what is served on a connection.
+//! Deliberately absent: what is answered.
 
+use std::error::Error;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper::service::Service;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
@@ -23,7 +31,7 @@ use crate::puppet::{Certificates, Material};
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a connection may be idle, and a request's head take to arrive. Puppet agents keep theirs for 4 s.
-pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often the certificates are looked at.
 const REFRESH: Duration = Duration::from_secs(2);
@@ -68,6 +76,41 @@ pub async fn take<F, Serve>(
                 tokio::time::sleep(BREATH).await;
             }
         }
+    }
+}
+
+/// How HTTP is spoken on a connection: HTTP/1.1, and HTTP/2 where the other side begins with it.
+pub fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT);
+    builder
+}
+
+/// Serves one connection until it ends, or until `stop`: then an idle one ends at once, another after its answer.
+pub async fn serve<S, B>(
+    builder: Builder<TokioExecutor>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    service: S,
+    stop: &CancellationToken,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let mut served = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let outcome = tokio::select! {
+        outcome = served.as_mut() => outcome,
+        () = stop.cancelled() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(error = chain(&*error), "a connection ended early");
     }
 }
 

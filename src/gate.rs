@@ -18,7 +18,7 @@
 //! - A request that reads code runs from the moment that it is forwarded until the head of its answer arrives: by then a catalog is compiled, and a
 //!   file is open. Also when the agent has hung up meanwhile: Puppet Server goes on compiling.
 //! - Whoever is held is held, not refused: an agent that gets 503 fails its run. What is held is bounded in time, number and bytes all the same.
-//! - Headers that say who asks are made here, from one certificate that was verified, and never taken from outside.
+//! - Headers that say who asks are made here, from one certificate that was verified; from outside they are taken from trusted load balancers only.
 //!
 //! Deliberately absent: what a deploy does while requests are held, and when there is one (see [`crate::client`]).
 
@@ -45,13 +45,14 @@ use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use access_log::{LogError, Served};
+pub use access_log::Served;
 pub use admission::{Drain, Hold, Now, PauseError};
 pub use listen::Listeners;
 pub use live::LiveRepo;
 
 use crate::config::{GateConfig, GateScope};
 use crate::connections::keep_fresh;
+use crate::disk::DiskError;
 use crate::pause::Scope;
 use crate::puppet::Certificates;
 use crate::values::RepoName;
@@ -84,7 +85,7 @@ pub enum GateError {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: LogError,
+        source: DiskError,
     },
 }
 
@@ -100,7 +101,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate that is closed: what reads code is held until [`Gate::open`]. Its counters go into `registry`.
+    /// A gate that is closed: what reads code is held until [`Gate::close`] says otherwise. Its counters go into `registry`. Blocking.
     ///
     /// `longest_hold` bounds how long anybody is held; `tracks_runs` is whether some repo drains runs.
     pub fn new(

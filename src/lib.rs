@@ -21,6 +21,7 @@
 //! 3. [`disk`] and [`datadir`]: the file system, and what a data directory is.
 //! 4. The primary: [`store`], then [`ingest`], then [`server`].
 //! 5. The client: [`farm`], then [`client`], with [`pause`] and [`puppet`] beside it and [`remote`] to talk to the primary.
+//!    [`gate`] is the proxy that holds requests; [`connections`] and [`tls`] are what it shares with the primary.
 //! 6. [`versioned_code`], what Puppet Server asks by two small programs; it stands alone.
 //! 7. [`cli`], which ties it together.
 //!

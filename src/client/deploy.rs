@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use super::ClientError;
-use super::flush::note_flushed;
+use super::flush::{live, note_flushed};
 use super::hooks::About;
 use super::pauser::Pauser;
 use super::state::Client;
 use crate::farm::{Farm, FarmError};
-use crate::gate::LiveRepo;
 use crate::http::chain;
 use crate::pause::Scope;
 use crate::progress::Phase;
@@ -153,11 +152,8 @@ impl Way {
             Pauser::Gate(gate, _) => Some(gate),
             Pauser::Nothing | Pauser::Hooks(_) => None,
         };
-        let live = |commit: &CommitId| {
-            let environments = farm.environment_ids(name, commit)?;
-            Ok::<_, FarmError>(LiveRepo { commit: commit.to_string(), environments })
-        };
-        let (live_before, live_after) = (swap.before().as_ref().map(live).transpose()?, live(&commit)?);
+        let live_before = swap.before().map(|before| live(farm, name, &before)).transpose()?;
+        let live_after = live(farm, name, &commit)?;
         let mut scope = change.clone();
         let mut owed_before = false;
         if let Some(flusher) = &self.flusher {

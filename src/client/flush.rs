@@ -17,7 +17,7 @@ use crate::farm::{Farm, FarmError};
 use crate::gate::LiveRepo;
 use crate::http::chain;
 use crate::pause::Scope;
-use crate::values::RepoName;
+use crate::values::{CommitId, RepoName};
 
 /// How soon a flush that is owed is tried again: with a gate, somebody is held for it.
 const RETRY: Duration = Duration::from_secs(2);
@@ -45,17 +45,17 @@ impl Client {
         let Some(gate) = &self.gate else { return Ok(()) };
         let gated = self.repos.iter().filter(|(_, repo)| self.config.pause_of(&repo.settings) == PauseKind::Gate);
         let gated: Vec<RepoName> = gated.map(|(name, _)| name.clone()).collect();
-        let all: Vec<RepoName> = self.repos.keys().cloned().collect();
-        let closed = self.blocking(move |farm| unservable(farm, &gated)).await?;
-        for name in all {
-            let live = {
-                let name = name.clone();
-                self.blocking(move |farm| live(farm, &name)).await?
-            };
-            gate.set_live(&name, live);
-        }
-        gate.close(closed);
-        Ok(())
+        let (all, gate): (Vec<RepoName>, _) = (self.repos.keys().cloned().collect(), Arc::clone(gate));
+        self.blocking(move |farm| {
+            let closed = unservable(farm, &gated)?;
+            for name in &all {
+                let live = farm.current(name)?.map(|commit| live(farm, name, &commit)).transpose()?;
+                gate.set_live(name, live);
+            }
+            gate.close(closed);
+            Ok::<_, FarmError>(())
+        })
+        .await
     }
 }
 
@@ -75,11 +75,9 @@ fn unservable(farm: &Farm, names: &[RepoName]) -> Result<Option<Scope>, FarmErro
     Ok(closed)
 }
 
-/// What a repo serves now.
-fn live(farm: &Farm, name: &RepoName) -> Result<Option<LiveRepo>, FarmError> {
-    let Some(commit) = farm.current(name)? else { return Ok(None) };
-    let environments = farm.environment_ids(name, &commit)?;
-    Ok(Some(LiveRepo { commit: commit.to_string(), environments }))
+/// What a repo serves when this generation is current.
+pub(super) fn live(farm: &Farm, name: &RepoName, commit: &CommitId) -> Result<LiveRepo, FarmError> {
+    Ok(LiveRepo { commit: commit.to_string(), environments: farm.environment_ids(name, commit)? })
 }
 
 /// Notes that nothing is owed any more.

@@ -76,19 +76,19 @@ impl Client {
             let certificates = opened.puppet.as_ref().map(Certificates::open).transpose()?.map(Arc::new);
             let farm = Farm::open(&opened.data_dir, settings)?;
             farm.index().put_meta(SERVER_NOTE, opened.server.as_bytes())?;
-            Ok::<_, ClientError>((Arc::new(farm), certificates))
+            let mut metrics = Metrics::new();
+            let gate = match (&opened.gate, &certificates, role) {
+                (Some(gate), Some(certificates), Role::Daemon) => {
+                    let tracks_runs = opened.repos.values().any(|repo| repo.drain == DrainKind::Runs);
+                    let certificates = Arc::clone(certificates);
+                    Some(Gate::new(gate, certificates, opened.longest_hold(), tracks_runs, metrics.registry())?)
+                }
+                _ => None,
+            };
+            Ok::<_, ClientError>((Arc::new(farm), certificates, metrics, gate))
         });
-        let (farm, certificates) = opened.await??;
+        let (farm, certificates, metrics, gate) = opened.await??;
         let remote = primary_at(&config.server, certificates.as_deref())?;
-        let mut metrics = Metrics::new();
-        let gate = match (&config.gate, &certificates, role) {
-            (Some(gate), Some(certificates), Role::Daemon) => {
-                let tracks_runs = config.repos.values().any(|repo| repo.drain == DrainKind::Runs);
-                let certificates = Arc::clone(certificates);
-                Some(Gate::new(gate, certificates, config.longest_hold(), tracks_runs, metrics.registry())?)
-            }
-            _ => None,
-        };
         let flusher = flusher(&config, certificates).map_err(ClientError::Flusher)?.map(Arc::new);
         let repos = config.repos.iter().map(|(name, settings)| {
             let pauser = Pauser::new(&config, settings, gate.as_ref())?;

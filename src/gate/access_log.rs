@@ -10,9 +10,6 @@ use serde::{Deserialize, Serialize};
 use crate::disk::{AppendFile, DiskError};
 use crate::http::chain;
 
-/// Why the log cannot be written.
-pub type LogError = DiskError;
-
 /// How many lines wait for a slow disk before some are lost.
 const WAITING: usize = 1 << 16;
 

@@ -4,9 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use listenfd::ListenFd;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::peer::Peer;
 use super::{Gate, GateError};
 use crate::config::GateConfig;
-use crate::connections::{HEAD_TIMEOUT, NoTls, begin_tls, take};
+use crate::connections::{self, NoTls, begin_tls, builder, take};
 use crate::http::chain;
 use crate::puppet::Certified;
 
@@ -36,16 +34,6 @@ impl Listeners {
             tls: bind(settings.listen, &mut passed).await?,
             plain: bind(settings.plain_listen, &mut passed).await?,
         })
-    }
-
-    /// Where agents are answered.
-    pub fn tls_address(&self) -> Option<SocketAddr> {
-        self.tls.as_ref().and_then(|listener| listener.local_addr().ok())
-    }
-
-    /// Where load balancers are answered.
-    pub fn plain_address(&self) -> Option<SocketAddr> {
-        self.plain.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
     /// Takes connections until `stop`; each is a task among `tasks`.
@@ -126,23 +114,11 @@ async fn serve(
     stop: CancellationToken,
 ) {
     let peer = Arc::new(peer);
-    let service = service_fn(|request| {
-        let (gate, peer) = (Arc::clone(gate), Arc::clone(&peer));
+    let (id, answering) = (peer.id, Arc::clone(gate));
+    let service = service_fn(move |request| {
+        let (gate, peer) = (Arc::clone(&answering), Arc::clone(&peer));
         async move { Ok::<_, std::convert::Infallible>(gate.answer(&peer, request).await) }
     });
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let outcome = tokio::select! {
-        outcome = served.as_mut() => outcome,
-        () = stop.cancelled() => {
-            // Idle ones end at once, others after their answer.
-            served.as_mut().graceful_shutdown();
-            served.await
-        }
-    };
-    if let Err(error) = outcome {
-        tracing::debug!(error = chain(&error), "a connection ended early");
-    }
-    gate.admission.connection_ended(peer.id);
+    connections::serve(builder().http1_only(), stream, service, &stop).await;
+    gate.admission.connection_ended(id);
 }

@@ -7,8 +7,6 @@ use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::service::Service as _;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::access::Caller;
 use super::state::Shared;
-use crate::connections::{HEAD_TIMEOUT, begin_tls, take};
+use crate::connections::{self, begin_tls, builder, take};
 use crate::http::chain;
 use crate::puppet::Certified;
 
@@ -63,19 +61,5 @@ async fn answer(
         request.extensions_mut().insert(caller.clone());
         TowerToHyperService::new(routes.clone()).call(request)
     });
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT);
-    let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let outcome = tokio::select! {
-        outcome = served.as_mut() => outcome,
-        () = stop.cancelled() => {
-            // Idle ones end at once, others after their answer.
-            served.as_mut().graceful_shutdown();
-            served.await
-        }
-    };
-    if let Err(error) = outcome {
-        tracing::debug!(%error, "a connection ended early");
-    }
+    connections::serve(builder(), stream, service, &stop).await;
 }
