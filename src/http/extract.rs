@@ -1,14 +1,21 @@
 //! What handlers are given, checked before they run.
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use std::time::Duration;
+
+use axum::RequestExt;
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use http_body_util::{BodyExt, LengthLimitError};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::Refusal;
+
+/// How long the rest of a body that is too large is taken in and thrown away, so that its sender gets to read why it was refused:
+/// whoever still writes when the connection is closed sees a broken one, and no answer.
+const HEAR_OUT: Duration = Duration::from_secs(5);
 
 /// The query string. A parameter that `T` does not know is an error.
 #[derive(Debug)]
@@ -37,20 +44,42 @@ pub struct Json<T>(pub T);
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        let body = Bytes::from_request(request, state).await.map_err(|error| body_refusal(&error))?;
+    async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
+        let body = whole(request.into_limited_body()).await?;
         let body: &[u8] = if body.is_empty() { b"{}" } else { &body };
         serde_json::from_slice(body).map(Self).map_err(|error| Refusal::bad_request(format!("the body: {error}")))
     }
 }
 
-fn body_refusal(error: &BytesRejection) -> Refusal {
-    match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than this route takes")
+/// All of a body, within the route's limit.
+async fn whole(mut body: Body) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => bytes.extend(frame.into_data().unwrap_or_default()),
+            Err(error) if is_too_large(&error) => {
+                drop(bytes);
+                let _ = tokio::time::timeout(HEAR_OUT, hear_out(body)).await;
+                let detail = "the body is larger than this route takes";
+                return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
+            }
+            Err(_) => return Err(Refusal::bad_request("the body did not arrive whole")),
         }
-        _ => Refusal::bad_request("the body did not arrive whole"),
     }
+    Ok(bytes)
+}
+
+/// Throws the rest of a body away. Past its limit each piece is an error of its own.
+async fn hear_out(mut body: Body) {
+    while let Some(frame) = body.frame().await {
+        if frame.is_err_and(|error| !is_too_large(&error)) {
+            return;
+        }
+    }
+}
+
+fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<LengthLimitError>())
 }
 
 /// The text of the error at the bottom: axum's own words say nothing that the status does not.
