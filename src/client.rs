@@ -29,6 +29,8 @@ mod deploy;
 mod error;
 mod flush;
 mod follow;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod hooks;
 mod listen;
 mod metrics;

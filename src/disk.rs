@@ -10,7 +10,8 @@
 //! lock.rs     one process at a time
 //! append.rs   a log
 //! clock.rs    what time a file system believes it is
-//! seam.rs     where tests hear of every change
+//! seam.rs     where tests hear of every change, and forbid it
+//! faults.rs   tests only: calls that fail
 //! crash.rs    tests only: what a power cut may leave
 //! ```
 //!
@@ -23,6 +24,8 @@ pub(crate) mod crash;
 mod dir;
 mod durable;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod faults;
 mod lock;
 pub(crate) mod seam;
 

@@ -29,6 +29,8 @@ mod failed;
 mod fetch;
 mod files;
 mod follow;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod gc;
 mod head;
 mod health;

@@ -2,6 +2,7 @@
 
 mod blob_files;
 mod crash;
+mod faults;
 mod good;
 mod index;
 mod links;
