@@ -30,7 +30,7 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(environments(Some(query), Form::Opaque), Scope::Everything);
 });
 
-/// Whoever decodes it once more, or resolves its dots, or drops what follows a semicolon, does not arrive at code.
+/// Whoever resolves its dots after decoding it, or drops what follows a semicolon, does not arrive at code.
 fn check_path(path: &str) {
     if Route::of(path).reads_code() {
         return;
@@ -44,6 +44,7 @@ fn check_path(path: &str) {
             step => steps.push(step),
         }
     }
-    let resolved = format!("/{}", steps.join("/"));
+    // Decoded already: a percent sign that is left stands for itself.
+    let resolved = format!("/{}", steps.join("/")).replace('%', "%25");
     assert!(!Route::of(&resolved).reads_code(), "{path} is {resolved} to others");
 }
