@@ -124,10 +124,10 @@ impl Site {
     fn stage(&mut self) {
         self.version += 1;
         let version = self.version;
-        self.write(
-            "environments/production/modules/apache/manifests/init.pp",
-            &format!("class apache {{ {version} }}"),
-        );
+        for module in ["apache", "ntp", "ssh", "sudo"] {
+            let path = format!("environments/production/modules/{module}/manifests/init.pp");
+            self.write(&path, &format!("class {module} {{ notice('{version}') }}"));
+        }
         self.write(&format!("environments/production/manifests/{version}.pp"), "");
         let _ = fs::remove_file(self.staging().join(format!("environments/production/manifests/{}.pp", version - 1)));
     }
