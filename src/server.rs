@@ -11,6 +11,7 @@
 //!   pack.rs          what is sent, in which order   stream.rs    a body that a blocking job writes
 //! clients.rs       the fleet                        tags.rs, gc.rs, environments.rs
 //! pe.rs            the routes of PE's file sync     metrics.rs   Prometheus
+//! scrub.rs         damage looked for in the background
 //! control.rs       the control socket: fsck, status health.rs    liveness and readiness
 //! ```
 //!
@@ -41,6 +42,7 @@ mod pe;
 mod problem;
 mod resolve;
 mod routes;
+mod scrub;
 mod state;
 mod stream;
 mod tags;
@@ -176,14 +178,17 @@ async fn run(
         let certificates = Arc::clone(&guard.certificates);
         tokio::spawn(async move { keep_fresh(&certificates, |_| {}).await })
     });
+    let scrubbing = tokio::spawn(scrub::keep_scrubbing(Arc::clone(&primary)));
     stop.await;
     tracing::info!("stopping");
     primary.stopping.cancel();
+    primary.scrub_progress.cancel();
+    primary.scrub_repair.cancel();
     primary.jobs.close();
     let jobs = primary.jobs.clone();
     let finish = async move {
         // Neither ends with an error: what fails in one connection is that connection's affair.
-        let _ = tokio::join!(public, private);
+        let _ = tokio::join!(public, private, scrubbing);
         jobs.wait().await;
     };
     tokio::pin!(finish);

@@ -116,5 +116,6 @@ pub(super) async fn report(
 
 /// `GET /v1/clients`.
 pub(super) async fn list(State(primary): State<Shared>, _: Query<Nothing>) -> axum::Json<Fleet> {
-    axum::Json(Fleet { clients: primary.clients.members(), failed_commits: primary.failed_commits() })
+    let (clients, failed_commits) = (primary.clients.members(), primary.failed_commits());
+    axum::Json(Fleet { clients, failed_commits, scrub: primary.scrub.status() })
 }

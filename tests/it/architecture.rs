@@ -36,6 +36,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("puppet", &["values", "config", "pause", "tls"]),
     // Ports and TLS, for the primary and the gate.
     ("connections", &["http", "puppet"]),
+    // Checks: it only finds, repairing is the server's and the client's. A scrub says when a daemon checks which part of its own.
+    ("fsck", &["values", "codec", "progress", "findings", "disk", "datadir", "store", "farm"]),
+    ("scrub", &["values", "findings", "wire"]),
     // The primary.
     ("ingest", &["values", "codec", "progress", "findings", "disk", "store", "wire"]),
     (
@@ -54,6 +57,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "ingest",
             "puppet",
             "connections",
+            "fsck",
+            "scrub",
         ],
     ),
     // The gate knows neither what is deployed nor how: it holds, and lets go.
@@ -62,11 +67,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "client",
         &[
             "values", "codec", "progress", "config", "findings", "disk", "datadir", "farm", "wire", "http", "remote",
-            "pause", "puppet", "gate",
+            "pause", "puppet", "gate", "fsck", "scrub",
         ],
     ),
-    // Checks: it only finds, repairing is the server's and the client's.
-    ("fsck", &["values", "codec", "progress", "findings", "disk", "datadir", "store", "farm"]),
     // People. Nobody uses this but `main`.
     (
         "cli",
@@ -100,7 +103,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("rocksdb", &["store", "farm"]),
     ("axum", &["http", "server", "client"]),
     ("tower_http", &["http", "server", "client"]),
-    ("prometheus_client", &["http", "server", "client", "gate"]),
+    ("prometheus_client", &["http", "server", "client", "gate", "scrub"]),
     ("hyper", &["connections", "gate", "server"]),
     ("hyper_util", &["connections", "gate", "server"]),
     ("tokio_rustls", &["connections"]),

@@ -21,6 +21,7 @@ mod r10k;
 mod real_server;
 mod refused;
 mod same;
+mod scrub;
 mod sequence;
 mod served;
 mod stop;

@@ -67,7 +67,7 @@ fn documents() -> Vec<(String, Vec<u8>)> {
     let report = ClientReport {
         version: "0.1.0".into(),
         repos: [("r".parse().expect("a good name"), status)].into(),
-        gate: None,
+        ..ClientReport::default()
     };
     let problem = Problem {
         kind: "about:blank".into(),
