@@ -34,7 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // A swap takes what `pause` gives: outside the pause it does not compile.
     ("pause", &["values"]),
     ("puppet", &["values", "config", "pause", "tls"]),
-    // Ports and TLS, for the primary and the gate.
+    // Ports, sockets and TLS, of all that listens.
     ("connections", &["http", "puppet"]),
     // The primary.
     ("ingest", &["values", "codec", "progress", "findings", "disk", "store", "wire"]),
@@ -61,8 +61,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "client",
         &[
-            "values", "codec", "progress", "config", "findings", "disk", "datadir", "farm", "wire", "http", "remote",
-            "pause", "puppet", "gate",
+            "values",
+            "codec",
+            "progress",
+            "config",
+            "findings",
+            "disk",
+            "datadir",
+            "farm",
+            "wire",
+            "http",
+            "remote",
+            "pause",
+            "puppet",
+            "gate",
+            "connections",
         ],
     ),
     // Checks: it only finds, repairing is the server's and the client's.
@@ -101,8 +114,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("axum", &["http", "server", "client"]),
     ("tower_http", &["http", "server", "client"]),
     ("prometheus_client", &["http", "server", "client", "gate"]),
-    ("hyper", &["connections", "gate", "server"]),
-    ("hyper_util", &["connections", "gate", "server"]),
+    ("hyper", &["connections", "gate"]),
+    ("hyper_util", &["connections", "gate"]),
     ("tokio_rustls", &["connections"]),
     ("rustls", &["tls", "puppet", "remote"]),
     ("x509_parser", &["puppet"]),
