@@ -47,7 +47,7 @@ mod scrub;
 mod state;
 mod sync;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -61,7 +61,7 @@ pub use once::once;
 pub use repair::repair_offline;
 
 use crate::config::ClientConfig;
-use crate::datadir::CONTROL_SOCKET;
+use crate::connections::keep_fresh;
 use crate::gate::Listeners;
 use crate::http::{chain, listen_on_socket};
 use state::{Client, Role};
@@ -96,10 +96,7 @@ pub async fn run_until(config: ClientConfig, stop: CancellationToken) -> Result<
         _ => None,
     };
     let listener = listen::bind(client.config.listen).await?;
-    let socket = listen_on_socket(client.farm.data()).map_err(|source| {
-        let path = client.farm.data().path.join(CONTROL_SOCKET);
-        ClientError::Socket { path, source }
-    })?;
+    let socket = listen_on_socket(client.farm.data())?;
     let readers = content::bind(&client)?;
     // What is live may still be hidden by a cache: the gate opens without that, and nothing is deployed or reported before it is put right.
     let working = Arc::clone(&client.work).lock_owned().await;
@@ -109,6 +106,8 @@ pub async fn run_until(config: ClientConfig, stop: CancellationToken) -> Result<
     let gate = gate.map(|(gate, listeners)| tokio::spawn(gate.run(listeners, stop.clone())));
     tasks.spawn(keep_up(Arc::clone(&client), working));
     tasks.spawn(reopen_logs(Arc::clone(&client)));
+    // Not among the tasks: a gate that finishes what agents wait for looks at revocation lists to the end.
+    let renewing = tokio::spawn(renew_certificates(Arc::clone(&client)));
     tasks.spawn(control::serve(Arc::clone(&client), socket));
     tasks.spawn(content::serve(Arc::clone(&client), readers));
     tasks.spawn(listen::serve(Arc::clone(&client), listener));
@@ -127,6 +126,8 @@ pub async fn run_until(config: ClientConfig, stop: CancellationToken) -> Result<
     if let Some(gate) = gate {
         gate.await?;
     }
+    renewing.abort();
+    let _ = renewing.await;
     tracing::info!("the client has stopped");
     Ok(())
 }
@@ -138,6 +139,30 @@ async fn keep_up(client: Arc<Client>, working: OwnedMutexGuard<()>) {
     }
     drop(working);
     tokio::join!(report::keep_reporting(Arc::clone(&client)), flush::keep_paying(client));
+}
+
+/// Takes in the host's changed certificate and revocation lists, for the gate, the flush, and the calls to the primary. Runs until it is
+/// aborted. (The flush and the gate look at what is current by themselves.)
+async fn renew_certificates(client: Arc<Client>) {
+    let Some(certificates) = &client.certificates else { return };
+    let in_use = Mutex::new(certificates.current());
+    let looked = |failing| {
+        if let Some(gate) = &client.gate {
+            gate.set_certificates_failing(failing);
+        }
+        let now = certificates.current();
+        let mut in_use = in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&now, &in_use) {
+            return;
+        }
+        match client.remote.renew(now.client.clone()) {
+            Ok(()) => *in_use = now,
+            Err(error) => {
+                tracing::error!(error = chain(&error), "the primary is asked with the certificate from before");
+            }
+        }
+    };
+    keep_fresh(certificates, looked).await;
 }
 
 /// Opens the gate's log anew on SIGHUP, until the client stops.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-pub use access::{Access, EXTENSIONS, Rule, RuleError};
+pub use access::{Access, EXTENSIONS, LocalRule, LocalRuleError, Rule, RuleError};
 pub use client::{ClientConfig, ClientRepo, DrainKind, HooksConfig, PauseKind, PuppetServer};
 pub use gate::{GateConfig, GateScope, Puppet};
 pub use primary::{PrimaryConfig, PrimaryRepo};
@@ -24,6 +24,9 @@ pub use scrub::ScrubConfig;
 pub const PRIMARY_CONFIG: &str = "/etc/sceneshift/primary.toml";
 /// Where `client` and the commands that talk to it look for its settings unless told.
 pub const CLIENT_CONFIG: &str = "/etc/sceneshift/client.toml";
+
+/// Where the primary's socket is in the examples: the command line looks there when no setting can be read.
+pub const PRIMARY_SOCKET: &str = "/run/sceneshift/primary.sock";
 
 /// How to log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -161,6 +164,32 @@ mod tests {
         let text = "data-dir = \"/d\"\nserver = \"http://primary:8145\"\n[repos.a]";
         assert!(client(text).unwrap_err().to_string().contains("insecure = true"));
         assert!(client("data-dir = \"/d\"\nserver = \"http://[::1]:8145\"\n[repos.a]").is_ok());
+    }
+
+    #[test]
+    fn lists_of_one_repo_narrow_those_for_all_and_let_nobody_in_without_a_certificate() {
+        let text = |access: &str, repo: &str| {
+            format!("data-dir = \"/d\"\n[puppet]\ncertname = \"p\"\n{access}\n[repos.a]\nstaging-dir = \"/s\"\n{repo}")
+        };
+        let access = "[access]\nread = [\"*\"]\nlocal-commit = [\"r10k\", \"%deploy\"]";
+        let config = primary(&text(access, "read = []\nlocal-commit = [\"root\"]")).unwrap();
+        let repo = config.repos.values().next().unwrap();
+        assert_eq!(repo.read, Some(Vec::new()), "an empty list is a list");
+        assert!(repo.commit.is_none() && repo.local_read.is_none());
+        assert_eq!(config.access.unwrap().local_commit.len(), 2);
+        for (access, repo, said) in [
+            (access, "read = [\"anybody\"]", "[repos.a] \"anybody\""),
+            (access, "local-read = [\"a b\"]", "is no account"),
+            ("[access]\ncommit = [\"anybody\"]", "", "[access] \"anybody\""),
+        ] {
+            let error = primary(&text(access, repo)).expect_err(repo).to_string();
+            assert!(error.contains(said), "{repo}: {error}");
+        }
+        let plain = |more: &str| primary(&format!("data-dir = \"/d\"\n{more}"));
+        let error = plain("[repos.a]\nstaging-dir = \"/s\"\nread = [\"x\"]").unwrap_err().to_string();
+        assert!(error.contains("[access], which is missing"), "{error}");
+        let error = plain("socket = \"s\"\n[repos.a]\nstaging-dir = \"/s\"").unwrap_err().to_string();
+        assert!(error.contains("full path"), "{error}");
     }
 
     #[test]

@@ -51,7 +51,6 @@ pub use listen::Listeners;
 pub use live::LiveRepo;
 
 use crate::config::{GateConfig, GateScope};
-use crate::connections::keep_fresh;
 use crate::disk::DiskError;
 use crate::pause::Scope;
 use crate::puppet::Certificates;
@@ -146,6 +145,11 @@ impl Gate {
         self.admission.set_live(repo, live);
     }
 
+    /// Says whether changed certificates cannot be used.
+    pub fn set_certificates_failing(&self, failing: bool) {
+        self.metrics.set_certificates_failing(failing);
+    }
+
     /// Opens the log anew, after it was rotated.
     pub fn reopen_log(&self) {
         self.log.reopen();
@@ -163,10 +167,6 @@ impl Gate {
         let tasks = TaskTracker::new();
         let accepting = CancellationToken::new();
         listeners.serve(&self, &tasks, &accepting);
-        let watched = Arc::clone(&self);
-        let watching = tokio::spawn(async move {
-            keep_fresh(&watched.certificates, |failing| watched.metrics.set_certificates_failing(failing)).await;
-        });
         stop.cancelled().await;
         self.admission.stop();
         accepting.cancel();
@@ -178,7 +178,6 @@ impl Gate {
                 self.settings.stop_timeout
             );
         }
-        watching.abort();
         let _ = tokio::task::spawn_blocking(move || self.log.flush()).await;
     }
 }

@@ -16,4 +16,4 @@ pub use hold::hold_answer;
 pub use path::{FilePath, Item, text_segment, tree_path};
 pub use refusal::{Refusal, chain};
 pub use routes::{finish_routes, no_browsers};
-pub use socket::{listen_for_readers, listen_on_socket};
+pub use socket::{OpenSocket, SocketError, is_owner, listen_for_readers, listen_on_socket, only_owner};

@@ -1,4 +1,4 @@
-//! Typed calls: to a primary over TCP, and to a daemon of this machine over its control socket.
+//! Typed calls: to a primary over TCP or a socket, and to a daemon of this machine over its control socket.
 //!
 //! ```text
 //! address.rs  where a server is: a URL or a socket; the URLs of its routes
@@ -28,6 +28,7 @@ mod stream;
 mod tests;
 
 use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
@@ -61,44 +62,48 @@ const MAX_JSON: usize = 64 << 20;
 /// One server, and the connections to it. Cheap to clone; clones share the connections.
 #[derive(Debug, Clone)]
 pub struct Remote {
-    client: reqwest::Client,
+    client: Arc<RwLock<reqwest::Client>>,
     place: Place,
 }
 
 impl Remote {
-    /// The primary at this address of plain HTTP, like `http://127.0.0.1:8145`. Connects to nothing yet.
+    /// The primary at this address of plain HTTP, like `http://127.0.0.1:8145`, or of a socket, like `unix:/run/sceneshift/primary.sock`. Connects
+    /// to nothing yet.
     pub fn new(server: &str) -> Result<Self, RemoteError> {
+        if let Some(socket) = Place::socket(server)? {
+            return Self::unix(&socket);
+        }
         let place = Place::primary(server)?;
         match place.is_secure() {
             true => Err(RemoteError::NoCertificates { address: server.to_owned() }),
-            false => Self::build(place, reqwest::Client::builder(), tls::trusts_nobody()),
+            false => Self::build(place, tls::trusts_nobody()),
         }
     }
 
     /// The primary at this address, like `https://primary.example.com:8145`, over TLS with these certificates. Connects to nothing yet.
     pub fn secure(server: &str, certificates: ClientConfig) -> Result<Self, RemoteError> {
-        Self::build(Place::primary(server)?, reqwest::Client::builder(), certificates)
+        Self::build(Place::primary(server)?, certificates)
     }
 
-    /// The daemon behind this control socket. Connects to nothing yet.
+    /// The daemon behind this socket. Connects to nothing yet.
     pub fn unix(socket: &Path) -> Result<Self, RemoteError> {
-        let builder = reqwest::Client::builder().unix_socket(socket.to_owned()).http1_only();
-        Self::build(Place::Socket(socket.to_owned()), builder, tls::trusts_nobody())
+        Self::build(Place::Socket(socket.to_owned()), tls::trusts_nobody())
     }
 
-    fn build(place: Place, builder: reqwest::ClientBuilder, tls: ClientConfig) -> Result<Self, RemoteError> {
-        let built = builder
-            .connect_timeout(CONNECT_TIMEOUT)
-            .no_proxy()
-            .tls_backend_preconfigured(tls)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .user_agent(concat!("sceneshift/", env!("CARGO_PKG_VERSION")))
-            .build();
-        match built {
-            Ok(client) => Ok(Self { client, place }),
-            Err(source) => Err(RemoteError::Setup(source)),
-        }
+    /// From the next call on, other certificates are shown and believed, by this and all its clones, and on new connections: what was agreed on
+    /// an open one was agreed with the old. Calls under way go on.
+    pub fn renew(&self, certificates: ClientConfig) -> Result<(), RemoteError> {
+        let client = connections(&self.place, certificates)?;
+        *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+        Ok(())
+    }
+
+    fn client(&self) -> reqwest::Client {
+        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn build(place: Place, tls: ClientConfig) -> Result<Self, RemoteError> {
+        Ok(Self { client: Arc::new(RwLock::new(connections(&place, tls)?)), place })
     }
 
     /// Where the calls go.
@@ -107,7 +112,7 @@ impl Remote {
     }
 
     fn request(&self, method: Method, route: &[&str]) -> Result<RequestBuilder, RemoteError> {
-        Ok(self.client.request(method, self.place.url(route)?))
+        Ok(self.client().request(method, self.place.url(route)?))
     }
 
     fn get(&self, route: &[&str]) -> Result<RequestBuilder, RemoteError> {
@@ -161,6 +166,23 @@ impl Remote {
     fn protocol(&self, source: ProtocolError) -> RemoteError {
         RemoteError::Protocol { place: self.place.clone(), source }
     }
+}
+
+/// An HTTP client for one server, which holds its connections.
+fn connections(place: &Place, tls: ClientConfig) -> Result<reqwest::Client, RemoteError> {
+    let builder = match place {
+        Place::Primary(_) => reqwest::Client::builder(),
+        Place::Socket(path) => reqwest::Client::builder().unix_socket(path.clone()).http1_only(),
+    };
+    let built = builder
+        .connect_timeout(CONNECT_TIMEOUT)
+        .no_proxy()
+        .tls_backend_preconfigured(tls)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .user_agent(concat!("sceneshift/", env!("CARGO_PKG_VERSION")))
+        .build();
+    built.map_err(RemoteError::Setup)
 }
 
 /// The media type of an answer, without its parameters.

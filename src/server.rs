@@ -12,7 +12,7 @@
 //! clients.rs       the fleet                        tags.rs, gc.rs, environments.rs
 //! pe.rs            the routes of PE's file sync     metrics.rs   Prometheus
 //! scrub.rs         damage looked for in the background
-//! control.rs       the control socket: fsck, status health.rs    liveness and readiness
+//! control.rs       the daemon's own: fsck, status   health.rs    liveness and readiness
 //! ```
 //!
 //! Invariants: every error is a problem document; nothing blocks a thread of the runtime, blocking work is a job on a
@@ -50,7 +50,6 @@ mod tags;
 mod tests;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,10 +60,11 @@ use crate::config::PrimaryConfig;
 use crate::connections::keep_fresh;
 use crate::datadir::{CONTROL_SOCKET, DataDirError};
 use crate::disk::DiskError;
-use crate::http::listen_on_socket;
+use crate::http::{OpenSocket, SocketError, chain};
 use crate::puppet::CertificateError;
 use crate::store::StoreError;
 use crate::values::{PathError, RepoName};
+use listen::Sockets;
 use state::{Primary, Shared};
 
 /// How long requests that are under way may take to finish when the primary stops.
@@ -104,13 +104,28 @@ pub enum ServeError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// It cannot listen on its control socket.
-    #[error("cannot listen on {}", path.display())]
-    ControlSocket {
-        /// The socket.
-        path: PathBuf,
+    /// It cannot listen on a socket.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The settings name somebody whom this machine does not know.
+    #[error(
+        "{setting} names the {kind} {name:?}, and there is no {kind} {name:?} on this machine; make it, or take it off the list"
+    )]
+    NoAccount {
+        /// Where.
+        setting: String,
+        /// "user" or "group".
+        kind: &'static str,
+        /// Who.
+        name: String,
+    },
+    /// The machine's accounts cannot be read.
+    #[error("cannot look up the accounts in {setting}")]
+    Accounts {
+        /// Where they are named.
+        setting: String,
         /// What the system said.
-        source: std::io::Error,
+        source: nix::errno::Errno,
     },
     /// The file system said no.
     #[error(transparent)]
@@ -164,20 +179,17 @@ async fn run(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let control = listen_on_socket(&primary.data)
-        .map_err(|source| ServeError::ControlSocket { path: primary.data.path.join(CONTROL_SOCKET), source })?;
+    let mut sockets = Sockets::bind(&primary)?;
+    let socket = sockets.file.take();
     if let Ok(address) = listener.local_addr() {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), repos = primary.repos.len(), "listening on {address}");
     }
-    let routes = routes::public(&primary);
-    let public = listen::serve(Arc::clone(&primary), listener, routes, primary.max_connections);
-    let private = axum::serve(control, routes::private(&primary))
-        .with_graceful_shutdown(primary.stopping.clone().cancelled_owned());
-    let (public, private) = (tokio::spawn(public), tokio::spawn(private.into_future()));
-    let refreshing = primary.guard.as_ref().map(|guard| {
-        let certificates = Arc::clone(&guard.certificates);
-        tokio::spawn(async move { keep_fresh(&certificates, |_| {}).await })
-    });
+    let serving = tokio::spawn(listen::serve(Arc::clone(&primary), listener, sockets));
+    let refreshing = primary
+        .guard
+        .certificates
+        .clone()
+        .map(|certificates| tokio::spawn(async move { keep_fresh(&certificates, |_| {}).await }));
     let scrubbing = tokio::spawn(scrub::keep_scrubbing(Arc::clone(&primary)));
     stop.await;
     tracing::info!("stopping");
@@ -188,7 +200,7 @@ async fn run(
     let jobs = primary.jobs.clone();
     let finish = async move {
         // Neither ends with an error: what fails in one connection is that connection's affair.
-        let _ = tokio::join!(public, private, scrubbing);
+        let _ = tokio::join!(serving, scrubbing);
         jobs.wait().await;
     };
     tokio::pin!(finish);
@@ -202,12 +214,15 @@ async fn run(
     if let Some(refreshing) = refreshing {
         refreshing.abort();
     }
-    close(primary).await
+    close(primary, socket).await
 }
 
-/// Closes the store, which syncs its log, and lets go of the data directory.
-async fn close(primary: Shared) -> Result<(), ServeError> {
+/// Closes the store, which syncs its log, and lets go of the data directory. Before that the sockets go.
+async fn close(primary: Shared, socket: Option<OpenSocket>) -> Result<(), ServeError> {
     let socket = tokio::task::spawn_blocking(move || {
+        if let Some(Err(error)) = socket.map(|socket| socket.remove()) {
+            tracing::warn!(error = chain(&error), "the socket stays until the next start");
+        }
         let removed = primary.data.dir.remove_file(CONTROL_SOCKET);
         match Arc::try_unwrap(primary) {
             Ok(primary) => drop(primary),

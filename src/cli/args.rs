@@ -119,7 +119,7 @@ pub(super) struct CodeContentArgs {
 /// Which primary, and how to print what it says.
 #[derive(Debug, Group)]
 pub(super) struct ServerArgs {
-    /// The primary's address [default: as configured on this machine, else http://127.0.0.1:8145]
+    /// The primary's address: http://, https://, or unix: and a socket's path [default: as configured on this machine, else http://127.0.0.1:8145]
     #[arg(long, value_name = "URL", env = "SCENESHIFT_SERVER")]
     pub(super) server: Option<String>,
     /// Print JSON
@@ -203,7 +203,7 @@ pub(super) struct LsArgs {
 #[derive(Debug, Group)]
 pub(super) struct CatArgs {
     // No --json: a file is printed as it is.
-    /// The primary's address [default: as configured on this machine, else http://127.0.0.1:8145]
+    /// The primary's address: http://, https://, or unix: and a socket's path [default: as configured on this machine, else http://127.0.0.1:8145]
     #[arg(long, value_name = "URL", env = "SCENESHIFT_SERVER")]
     pub(super) server: Option<String>,
     /// The repo; needed only where there are several

@@ -3,9 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use nix::unistd::AccessFlags;
+
 use super::args::{RepoArgs, ServerArgs, SocketArgs};
 use super::error::CliError;
-use crate::config::{self, CLIENT_CONFIG, ConfigError, PRIMARY_CONFIG, Puppet};
+use crate::config::{self, CLIENT_CONFIG, ConfigError, PRIMARY_CONFIG, PRIMARY_SOCKET, Puppet};
 use crate::datadir::CONTROL_SOCKET;
 use crate::puppet::Certificates;
 use crate::remote::Remote;
@@ -89,7 +91,7 @@ fn connect(server: Option<&str>) -> Result<Remote, CliError> {
     {
         return Ok(Remote::new(address)?);
     }
-    let found = configured(Path::new(PRIMARY_CONFIG), Path::new(CLIENT_CONFIG))?;
+    let found = configured(Path::new(PRIMARY_CONFIG), Path::new(CLIENT_CONFIG), Path::new(PRIMARY_SOCKET))?;
     let address = server.unwrap_or(&found.server);
     match &found.puppet {
         Some(puppet) if address.starts_with("https://") => {
@@ -106,20 +108,35 @@ struct Configured {
     puppet: Option<Puppet>,
 }
 
-/// What this machine's configuration says: itself where it is a primary, else its client's.
-fn configured(primary: &Path, client: &Path) -> Result<Configured, CliError> {
+/// What this machine's configuration says: itself where it is a primary, else its client's. A primary that asks for certificates is rather
+/// asked through its socket, where this user may: that takes none. `usual` is where its socket is when its settings cannot be read.
+fn configured(primary: &Path, client: &Path, usual: &Path) -> Result<Configured, CliError> {
+    let at_socket = |path: &Path| Configured { server: format!("unix:{}", path.display()), puppet: None };
     if let Some(config) = if_there(config::read_primary(primary))? {
-        // Over TLS it is called by the name in its certificate.
-        let server = match &config.puppet {
-            Some(puppet) => format!("https://{}:{}", puppet.certname, config.listen.port()),
-            None => format!("http://{}", reachable(config.listen)),
+        let Some(puppet) = config.puppet else {
+            return Ok(Configured { server: format!("http://{}", reachable(config.listen)), puppet: None });
         };
-        return Ok(Configured { server, puppet: config.puppet });
+        let control = config.data_dir.join(CONTROL_SOCKET);
+        let sockets = [Some(&control), config.socket.as_ref()];
+        if let Some(socket) = sockets.into_iter().flatten().find(|path| may_use(path)) {
+            return Ok(at_socket(socket));
+        }
+        // Over TLS it is called by the name in its certificate.
+        let server = format!("https://{}:{}", puppet.certname, config.listen.port());
+        return Ok(Configured { server, puppet: Some(puppet) });
+    }
+    if may_use(usual) {
+        return Ok(at_socket(usual));
     }
     if let Some(config) = if_there(config::read_client(client))? {
         return Ok(Configured { server: config.server, puppet: config.puppet });
     }
     Ok(Configured { server: DEFAULT_SERVER.to_owned(), puppet: None })
+}
+
+/// Whether there is such a socket, and this user may connect to it.
+fn may_use(socket: &Path) -> bool {
+    nix::unistd::access(socket, AccessFlags::W_OK).is_ok()
 }
 
 /// Where Puppet's certificates are, as this machine's client says.
@@ -205,8 +222,13 @@ mod tests {
     fn the_machines_own_settings_say_where_the_primary_is() {
         let folder = tempfile::tempdir().unwrap();
         let (primary, client) = (folder.path().join("primary.toml"), folder.path().join("client.toml"));
-        let server = || configured(&primary, &client).map(|found| found.server);
+        let usual = folder.path().join("usual.sock");
+        let server = || configured(&primary, &client, &usual).map(|found| found.server);
         assert_eq!(server().unwrap(), DEFAULT_SERVER);
+        let listener = std::os::unix::net::UnixListener::bind(&usual).unwrap();
+        assert_eq!(server().unwrap(), format!("unix:{}", usual.display()), "a primary runs here");
+        drop(listener);
+        std::fs::remove_file(&usual).unwrap();
         std::fs::write(&client, "data-dir = \"/d\"\nserver = \"http://127.0.0.1:99\"\n[repos.a]").unwrap();
         assert_eq!(server().unwrap(), "http://127.0.0.1:99");
         let settings = "data-dir = \"/d\"\ninsecure = true\nlisten = \"[::]:77\"\n[repos.a]\nstaging-dir = \"/s\"";
@@ -215,6 +237,11 @@ mod tests {
         let tls = "[puppet]\ncertname = \"p.example\"\n[access]\nread = [\"*\"]";
         std::fs::write(&primary, format!("{settings}\n{tls}")).unwrap();
         assert_eq!(server().unwrap(), "https://p.example:77", "by the name in its certificate");
+        let socket = folder.path().join("primary.sock");
+        std::fs::write(&primary, format!("socket = {socket:?}\n{settings}\n{tls}")).unwrap();
+        assert_eq!(server().unwrap(), "https://p.example:77", "it has no socket yet");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        assert_eq!(server().unwrap(), format!("unix:{}", socket.display()), "no certificate is needed there");
         std::fs::write(&primary, "listen = 3").unwrap();
         assert!(server().is_err(), "a wrong configuration is not skipped");
     }

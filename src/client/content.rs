@@ -17,8 +17,9 @@ use tokio::net::UnixListener;
 
 use super::ClientError;
 use super::state::Client;
+use crate::connections::{MOST_LOCAL, answer_all};
 use crate::datadir::CONTENT_SOCKET;
-use crate::http::{FilePath, Item, Nothing, Query, Refusal, chain, finish_routes, listen_for_readers, text_segment};
+use crate::http::{FilePath, Item, Nothing, Query, Refusal, finish_routes, listen_for_readers, text_segment};
 use crate::remote::FileAnswer;
 use crate::values::{RepoName, TreeId};
 
@@ -27,19 +28,14 @@ const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Takes the socket.
 pub(super) fn bind(client: &Client) -> Result<UnixListener, ClientError> {
-    let data = client.farm.data();
-    listen_for_readers(data, CONTENT_SOCKET, client.farm.reader_group())
-        .map_err(|source| ClientError::Socket { path: data.path.join(CONTENT_SOCKET), source })
+    Ok(listen_for_readers(client.farm.data(), CONTENT_SOCKET, client.farm.reader_group())?)
 }
 
 /// Answers until the client stops.
 pub(super) async fn serve(client: Arc<Client>, listener: UnixListener) {
     let routes = Router::new().route("/v1/repos/{repo}/trees/{tree}/files/{*path}", get(file));
     let routes = finish_routes(routes).with_state(Arc::clone(&client));
-    let stop = client.stop.clone().cancelled_owned();
-    if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stop).await {
-        tracing::error!(error = chain(&error), "the socket for past versions failed");
-    }
+    answer_all(listener, routes, MOST_LOCAL, client.stop.clone()).await;
     let _ = client.farm.data().dir.remove_file(CONTENT_SOCKET);
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
+use axum::middleware::from_fn;
 use axum::response::Response;
 use axum::routing::{get, post};
 use tokio::net::UnixListener;
@@ -12,9 +13,10 @@ use tokio::net::UnixListener;
 use super::ClientError;
 use super::hold::Hold;
 use super::state::Client;
+use crate::connections::{MOST_LOCAL, answer_all};
 use crate::datadir::CONTROL_SOCKET;
 use crate::findings::{ClientFinding, Outcome};
-use crate::http::{Json, Nothing, Query, Refusal, chain, finish_routes, hold_answer};
+use crate::http::{Json, Nothing, Query, Refusal, chain, finish_routes, hold_answer, only_owner};
 use crate::remote::RemoteError;
 use crate::wire::api::{ClientReport, FsckHold, PinRequest, SyncRequest};
 
@@ -30,12 +32,10 @@ pub(super) async fn serve(client: Arc<Client>, listener: UnixListener) {
         .route("/sync", post(sync))
         .route("/rollback", post(rollback))
         .route("/fsck", post(fsck))
-        .route("/repair", post(repair).layer(DefaultBodyLimit::max(FINDINGS)));
+        .route("/repair", post(repair).layer(DefaultBodyLimit::max(FINDINGS)))
+        .layer(from_fn(only_owner));
     let routes = finish_routes(routes).with_state(Arc::clone(&client));
-    let stop = client.stop.clone().cancelled_owned();
-    if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stop).await {
-        tracing::error!(error = chain(&error), "the control socket failed");
-    }
+    answer_all(listener, routes, MOST_LOCAL, client.stop.clone()).await;
     // A socket that nobody answers would only make the next command wait.
     let _ = client.farm.data().dir.remove_file(CONTROL_SOCKET);
 }
@@ -130,7 +130,7 @@ impl From<ClientError> for Refusal {
             | ClientError::Gate(_)
             | ClientError::Certificates(_)
             | ClientError::Listen { .. }
-            | ClientError::Socket { .. }
+            | ClientError::Socket(_)
             | ClientError::Signals(_)
             | ClientError::NoServer
             | ClientError::Scrub(_)

@@ -2,13 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::hooks::HookError;
 use crate::farm::{FarmError, PatternError};
 use crate::fsck::FsckError;
 use crate::gate::{GateError, PauseError};
+use crate::http::SocketError;
 use crate::puppet::{CertificateError, FlushError};
 use crate::remote::RemoteError;
 use crate::values::{BlobId, CommitId, RepoName, Totals, TreeId};
@@ -96,14 +96,9 @@ pub enum ClientError {
         /// What the system said.
         source: io::Error,
     },
-    /// The control socket cannot be had.
-    #[error("cannot listen on {}", path.display())]
-    Socket {
-        /// Its path.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// A socket cannot be had.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
     /// Signals cannot be waited for.
     #[error("cannot wait for signals")]
     Signals(#[source] io::Error),

@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 
 use super::ClientError;
 use super::state::Client;
+use crate::connections::{MOST_LOCAL, answer_all};
 use crate::farm::{Farm, FarmError};
 use crate::http::{Nothing, Query, Refusal, chain, finish_routes};
 use crate::values::{Author, RepoName};
@@ -43,11 +44,8 @@ pub(super) async fn serve(client: Arc<Client>, listener: TcpListener) {
     if let Ok(address) = listener.local_addr() {
         tracing::info!("listening on {address}");
     }
-    let stop = client.stop.clone().cancelled_owned();
-    let routes = finish_routes(routes).with_state(client);
-    if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stop).await {
-        tracing::error!(error = chain(&error), "the listener failed");
-    }
+    let stop = client.stop.clone();
+    answer_all(listener, finish_routes(routes).with_state(client), MOST_LOCAL, stop).await;
 }
 
 async fn metrics(State(client): Shared, _: Query<Nothing>) -> Result<Response, Refusal> {

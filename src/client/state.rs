@@ -39,6 +39,8 @@ pub(super) struct Client {
     pub(super) name: String,
     pub(super) farm: Arc<Farm>,
     pub(super) remote: Remote,
+    /// The host's, where the settings say where they are.
+    pub(super) certificates: Option<Arc<Certificates>>,
     /// The gate, where the settings have one and this is a daemon.
     pub(super) gate: Option<Arc<Gate>>,
     pub(super) flusher: Option<Arc<Flusher>>,
@@ -98,7 +100,7 @@ impl Client {
         });
         let (farm, certificates, metrics, gate, scrub) = opened.await??;
         let remote = primary_at(&config.server, certificates.as_deref())?;
-        let flusher = flusher(&config, certificates).map_err(ClientError::Flusher)?.map(Arc::new);
+        let flusher = flusher(&config, certificates.clone()).map_err(ClientError::Flusher)?.map(Arc::new);
         let repos = config.repos.iter().map(|(name, settings)| {
             let pauser = Pauser::new(&config, settings, gate.as_ref())?;
             Ok((name.clone(), Repo::new(name, settings, pauser)?))
@@ -111,6 +113,7 @@ impl Client {
             name,
             farm,
             remote,
+            certificates,
             gate,
             flusher,
             repos,

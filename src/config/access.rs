@@ -1,11 +1,11 @@
-//! Who may do what on a primary that speaks TLS.
+//! Who may do what on a primary: over TLS by certificate, on its socket by account.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// Who may do what. Each list names certificates of the Puppet CA.
+/// Who may do what. Each list names certificates of the Puppet CA, or accounts of this machine.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Access {
@@ -18,6 +18,46 @@ pub struct Access {
     /// May ask for health, status and metrics; whoever may read may that, too.
     #[serde(default)]
     pub monitor: Vec<Rule>,
+    /// May read code and history on the primary's socket, besides root and the daemon's own user.
+    #[serde(default)]
+    pub local_read: Vec<LocalRule>,
+    /// May commit, roll back, tag and collect garbage there, and read, too.
+    #[serde(default)]
+    pub local_commit: Vec<LocalRule>,
+}
+
+/// An account of this machine: `"r10k"` is a user, `"%deploy"` whoever is in a group. Whether there is such a one is not looked at here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LocalRule {
+    /// This user.
+    User(String),
+    /// Whoever is in this group.
+    Group(String),
+}
+
+/// Why a text is no account.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no account of this machine; write a user like \"r10k\", or a group like \"%deploy\"")]
+pub struct LocalRuleError(String);
+
+impl FromStr for LocalRule {
+    type Err = LocalRuleError;
+
+    fn from_str(text: &str) -> Result<Self, LocalRuleError> {
+        let (is_group, name) = text.strip_prefix('%').map_or((false, text), |name| (true, name));
+        let fits = |letter: char| letter.is_alphanumeric() || "._-$@\\".contains(letter);
+        match !name.is_empty() && name.chars().all(fits) {
+            true if is_group => Ok(LocalRule::Group(name.to_owned())),
+            true => Ok(LocalRule::User(name.to_owned())),
+            false => Err(LocalRuleError(text.to_owned())),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for LocalRule {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
 }
 
 /// One entry of a list.
@@ -134,6 +174,15 @@ mod tests {
             ("ab*ba", "aba"),
         ] {
             assert!(!like(pattern, text), "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn a_local_rule_names_a_user_or_with_a_percent_sign_a_group() {
+        assert_eq!("r10k".parse(), Ok(LocalRule::User("r10k".into())));
+        assert_eq!("%deploy-1".parse(), Ok(LocalRule::Group("deploy-1".into())));
+        for wrong in ["", "%", "%%x", "a b", "a:b", "*"] {
+            assert!(wrong.parse::<LocalRule>().is_err(), "{wrong}");
         }
     }
 

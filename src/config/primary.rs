@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::gate::default_max_connections;
-use super::{Access, LogFormat, Puppet, Rule, ScrubConfig, duration};
+use super::{Access, LocalRule, LogFormat, Puppet, Rule, ScrubConfig, duration};
 use crate::values::{RepoName, TreePath};
 
 /// The settings of `sceneshift serve`.
@@ -20,6 +20,10 @@ pub struct PrimaryConfig {
     /// Where to answer HTTP: with TLS where `[puppet]` says which certificate to show.
     #[serde(default = "default_primary_listen")]
     pub listen: SocketAddr,
+    /// A socket for the users of this machine, who are known by their accounts. Root and the daemon's own user have `control.sock` in the data
+    /// directory besides.
+    #[serde(default)]
+    pub socket: Option<PathBuf>,
     /// Allow plain HTTP on an address that other machines reach.
     #[serde(default)]
     pub insecure: bool,
@@ -64,6 +68,18 @@ pub struct PrimaryRepo {
     /// GC keeps commits younger than this.
     #[serde(default = "default_keep_age", deserialize_with = "duration")]
     pub keep_age: Duration,
+    /// Who may read this repo, in place of [`Access::read`].
+    #[serde(default)]
+    pub read: Option<Vec<Rule>>,
+    /// Who may commit to it, and read it, in place of [`Access::commit`].
+    #[serde(default)]
+    pub commit: Option<Vec<Rule>>,
+    /// In place of [`Access::local_read`].
+    #[serde(default)]
+    pub local_read: Option<Vec<LocalRule>>,
+    /// In place of [`Access::local_commit`].
+    #[serde(default)]
+    pub local_commit: Option<Vec<LocalRule>>,
 }
 
 impl PrimaryConfig {
@@ -85,11 +101,11 @@ impl PrimaryConfig {
             }
             _ => {}
         }
-        let open = self.access.iter().flat_map(|access| access.read.iter().chain(&access.commit));
-        if open.into_iter().any(|rule| *rule == Rule::Anybody) {
-            return Err(
-                "[access] \"anybody\" may stand in monitor only: to read and to commit takes a certificate".into()
-            );
+        if self.socket.as_ref().is_some_and(|path| !path.is_absolute()) {
+            return Err("socket must be a full path, like \"/run/sceneshift/primary.sock\"".into());
+        }
+        if self.access.iter().any(|access| names_anybody(&access.read) || names_anybody(&access.commit)) {
+            return Err(format!("[access] {ANYBODY}"));
         }
         if self.repos.is_empty() {
             return Err("no repo is configured; add [repos.puppet-code] with a staging-dir".into());
@@ -97,6 +113,29 @@ impl PrimaryConfig {
         for (name, repo) in &self.repos {
             TreePath::new(repo.environments_dir.as_bytes())
                 .map_err(|error| format!("[repos.{name}] environments-dir: {error}"))?;
+            repo.check_access(name, self.access.is_some())?;
+        }
+        Ok(())
+    }
+}
+
+/// Said of lists that let everybody in.
+const ANYBODY: &str = "\"anybody\" may stand in monitor only: to read and to commit takes a certificate";
+
+fn names_anybody(rules: &[Rule]) -> bool {
+    rules.contains(&Rule::Anybody)
+}
+
+impl PrimaryRepo {
+    fn check_access(&self, name: &RepoName, has_access: bool) -> Result<(), String> {
+        let own = self.read.is_some() || self.commit.is_some();
+        if (own || self.local_read.is_some() || self.local_commit.is_some()) && !has_access {
+            return Err(format!(
+                "[repos.{name}] read, commit, local-read and local-commit narrow [access], which is missing: without it nobody is kept out"
+            ));
+        }
+        if self.read.iter().chain(&self.commit).any(|rules| names_anybody(rules)) {
+            return Err(format!("[repos.{name}] {ANYBODY}"));
         }
         Ok(())
     }

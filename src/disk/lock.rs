@@ -1,6 +1,7 @@
 //! One process at a time: a kernel lock, which a killed process cannot leave behind.
 
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use super::seam::{self, Event};
@@ -34,6 +35,8 @@ impl Lock {
             .create(true)
             .truncate(false)
             .write(true)
+            // Who can open a file can lock it: a reader of the farm could keep the daemon from starting.
+            .mode(0o600)
             .open(&path)
             .map_err(DiskError::at("open", &path))?;
         seam::tell(Event::Changed(dir.path()));

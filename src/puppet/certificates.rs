@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use rustls::crypto::CryptoProvider;
+use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
@@ -49,7 +49,7 @@ pub enum CertificateError {
         source: rustls::Error,
     },
     /// The CA or its revocation lists cannot be used.
-    #[error("agents cannot be verified with {} and {}", ca.display(), crl.display())]
+    #[error("nobody can be verified with {} and {}", ca.display(), crl.display())]
     Verifier {
         /// The CA's certificates.
         ca: PathBuf,
@@ -87,7 +87,7 @@ pub enum CertificateError {
 pub struct Material {
     /// To serve agents: their certificates are optional, and verified where they come.
     pub server: Arc<ServerConfig>,
-    /// To ask servers of this CA, with this host's certificate.
+    /// To ask servers of this CA, with this host's certificate. A server whose certificate is revoked is not believed.
     pub client: ClientConfig,
     /// To look again at a certificate on an open connection.
     pub verifier: Arc<dyn ClientCertVerifier>,
@@ -170,6 +170,10 @@ impl Files {
             roots.add(certificate).map_err(unfit)?;
         }
         let roots = Arc::new(roots);
+        let servers = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider))
+            .with_crls(lists.clone())
+            .build()
+            .map_err(|source| CertificateError::Verifier { ca: self.ca.clone(), crl: self.crl.clone(), source })?;
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider))
             .with_crls(lists)
             .allow_unauthenticated()
@@ -191,17 +195,14 @@ impl Files {
         // A resumed session would pass by the verifier: its certificate may be revoked since. Agents do not resume.
         server.session_storage = Arc::new(NoServerSessionStorage {});
         server.send_tls13_tickets = 0;
-        let client = client(provider, roots).map_err(unfit)?.with_client_auth_cert(chain, key).map_err(unfit)?;
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(unfit)?
+            .with_webpki_verifier(servers)
+            .with_client_auth_cert(chain, key)
+            .map_err(unfit)?;
         Ok(Material { server: Arc::new(server), client, verifier, host, stamp })
     }
-}
-
-type WantsClientCert = rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>;
-
-fn client(provider: Arc<CryptoProvider>, roots: Arc<RootCertStore>) -> Result<WantsClientCert, rustls::Error> {
-    Ok(ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {

@@ -21,7 +21,7 @@ const ESCAPED_IN_PATH: &AsciiSet = &ESCAPED.remove(b'/');
 pub enum Place {
     /// A primary.
     Primary(Arc<Url>),
-    /// The control socket of a daemon on this machine.
+    /// A socket of a daemon on this machine.
     Socket(PathBuf),
 }
 
@@ -36,6 +36,16 @@ impl fmt::Display for Place {
 }
 
 impl Place {
+    /// The socket that an address names: `unix:/path`, or `unix:///path`; `None` where it is another kind of address.
+    pub(super) fn socket(server: &str) -> Result<Option<PathBuf>, RemoteError> {
+        let Some(path) = server.strip_prefix("unix:") else { return Ok(None) };
+        let path = path.strip_prefix("//").unwrap_or(path);
+        match path.starts_with('/') {
+            true => Ok(Some(PathBuf::from(path))),
+            false => Err(RemoteError::Address { address: server.to_owned() }),
+        }
+    }
+
     pub(super) fn primary(server: &str) -> Result<Self, RemoteError> {
         let wrong = || RemoteError::Address { address: server.to_owned() };
         let url = Url::parse(server).map_err(|_| wrong())?;
@@ -103,6 +113,17 @@ mod tests {
             let error = Place::primary(wrong).unwrap_err().to_string();
             assert!(error.contains("http://127.0.0.1:8145"), "{wrong}: {error}");
         }
+    }
+
+    #[test]
+    fn a_socket_is_named_by_its_full_path() {
+        for right in ["unix:/run/a.sock", "unix:///run/a.sock"] {
+            assert_eq!(Place::socket(right).unwrap(), Some(PathBuf::from("/run/a.sock")), "{right}");
+        }
+        for wrong in ["unix:a.sock", "unix://host/run/a.sock", "unix:"] {
+            assert!(Place::socket(wrong).is_err(), "{wrong}");
+        }
+        assert!(matches!(Place::socket("http://a"), Ok(None)));
     }
 
     #[test]

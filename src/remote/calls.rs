@@ -118,13 +118,13 @@ impl Remote {
         path: &TreePath,
     ) -> Result<FileAnswer, RemoteError> {
         let route = ["v1", "repos", repo.as_str(), "commits", &commit.to_string(), "files"];
-        self.file_answer(self.client.get(self.place.url_with_path(&route, path)?)).await
+        self.file_answer(self.client().get(self.place.url_with_path(&route, path)?)).await
     }
 
     /// What `path` leads to in a tree that is or was an environment's; symbolic links are followed as far as they stay in the tree.
     pub async fn tree_file(&self, repo: &RepoName, tree: TreeId, path: &TreePath) -> Result<FileAnswer, RemoteError> {
         let route = ["v1", "repos", repo.as_str(), "trees", &tree.to_string(), "files"];
-        let request = self.client.get(self.place.url_with_path(&route, path)?).query(&[("follow", "true")]);
+        let request = self.client().get(self.place.url_with_path(&route, path)?).query(&[("follow", "true")]);
         self.file_answer(request).await
     }
 

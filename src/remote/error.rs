@@ -10,7 +10,7 @@ use super::Place;
 pub enum RemoteError {
     /// A text that is not the address of a server.
     #[error(
-        "{address:?} is not the address of a primary; write it like http://127.0.0.1:8145 or https://primary.example.com:8145"
+        "{address:?} is not the address of a primary; write it like http://127.0.0.1:8145, https://primary.example.com:8145 or unix:/run/sceneshift/primary.sock"
     )]
     Address {
         /// The text.
@@ -152,6 +152,8 @@ impl RemoteError {
 fn is_it_running(place: &Place) -> &'static str {
     match place {
         Place::Primary(_) => "is `sceneshift serve` running there, and is this the address that it listens on?",
-        Place::Socket(_) => "is the daemon running, and are you root or the user that it runs as?",
+        Place::Socket(_) => {
+            "is the daemon running, and may you use this socket? Its control socket is for root and its own user"
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
+use super::access::Allowed;
 use super::extract::ClientName;
 use super::state::{Primary, Shared, lock};
 use crate::http::{Json, Nothing, Query, Refusal};
@@ -107,15 +108,25 @@ fn now() -> i64 {
 pub(super) async fn report(
     State(primary): State<Shared>,
     ClientName(name): ClientName,
+    Allowed(rights): Allowed,
     _: Query<Nothing>,
     Json(report): Json<ClientReport>,
 ) -> Result<axum::Json<ReportAnswer>, Refusal> {
     primary.blocking(move |primary: &Primary| primary.clients.note(&primary.store, name, report)).await?;
-    Ok(axum::Json(ReportAnswer { failed_commits: primary.failed_commits() }))
+    let mut failed_commits = primary.failed_commits();
+    rights.narrow_failed(&mut failed_commits);
+    Ok(axum::Json(ReportAnswer { failed_commits }))
 }
 
-/// `GET /v1/clients`.
-pub(super) async fn list(State(primary): State<Shared>, _: Query<Nothing>) -> axum::Json<Fleet> {
+/// `GET /v1/clients`: what concerns repos that the caller may read.
+pub(super) async fn list(
+    State(primary): State<Shared>,
+    Allowed(rights): Allowed,
+    _: Query<Nothing>,
+) -> axum::Json<Fleet> {
     let (clients, failed_commits) = (primary.clients.members(), primary.failed_commits());
-    axum::Json(Fleet { clients, failed_commits, scrub: primary.scrub.status() })
+    let mut fleet = Fleet { clients, failed_commits, scrub: primary.scrub.status() };
+    rights.narrow_fleet(&mut fleet.clients);
+    rights.narrow_failed(&mut fleet.failed_commits);
+    axum::Json(fleet)
 }

@@ -8,6 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use super::access::Allowed;
 use super::extract::Repo;
 use super::metrics::CommitResult;
 use super::resolve::resolve;
@@ -23,14 +24,19 @@ use crate::wire::api::{CommitAnswer, CommitInfo, CommitRequest, History, RepoInf
 const PAGE: usize = 50;
 const LARGEST_PAGE: usize = 1000;
 
-/// `GET /v1/repos`.
-pub(super) async fn repos(State(primary): State<Shared>, _: Query<Nothing>) -> axum::Json<Repos> {
+/// `GET /v1/repos`: those that the caller may read.
+pub(super) async fn repos(
+    State(primary): State<Shared>,
+    Allowed(rights): Allowed,
+    _: Query<Nothing>,
+) -> axum::Json<Repos> {
     let info = |repo: &Arc<RepoState>| RepoInfo {
         repo: repo.name().clone(),
         head: repo.head.borrow().as_ref().map(|head| CommitInfo::clone(head)),
         failed_commit: repo.failure.get(),
     };
-    axum::Json(Repos { repos: primary.repos.values().map(info).collect() })
+    let readable = primary.repos.values().filter(|repo| rights.may_read(repo.name()));
+    axum::Json(Repos { repos: readable.map(info).collect() })
 }
 
 /// `POST /v1/repos/{repo}/commits`: 201 where a commit was created, 200 where nothing had changed.

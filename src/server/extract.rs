@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
+use super::access::Asked;
 use super::state::{RepoState, Shared};
 use crate::http::{Refusal, text_segment};
 
-/// The repo that the path names: `/v1/repos/{repo}/...`.
+/// The repo that the path names: `/v1/repos/{repo}/...`. The caller may do with it what the request asks for.
 pub(super) struct Repo(pub(super) Arc<RepoState>);
 
 impl FromRequestParts<Shared> for Repo {
@@ -16,7 +17,10 @@ impl FromRequestParts<Shared> for Repo {
 
     async fn from_request_parts(parts: &mut Parts, primary: &Shared) -> Result<Self, Refusal> {
         let text = text_segment(parts, 3)?;
-        primary.repo(&text).map(Self)
+        let asked = Asked::of(parts)?;
+        let repo = primary.repo(&text, asked.rights())?;
+        asked.check(repo.name())?;
+        Ok(Self(repo))
     }
 }
 

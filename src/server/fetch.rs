@@ -15,7 +15,7 @@ use super::resolve::commit_of;
 use super::state::{Primary, RepoState, Shared};
 use super::stream::{self, BodyWriter};
 use crate::http::{Json, Nothing, Query, Refusal, chain, tree_path};
-use crate::store::{ReadStore, Snapshot};
+use crate::store::Snapshot;
 use crate::values::{Commit, CommitId, TreePath};
 use crate::wire::api::{FetchRequest, ObjectId, ObjectsRequest};
 use crate::wire::{STREAM_MEDIA_TYPE, StreamWriter};
@@ -73,13 +73,13 @@ pub(super) async fn objects(
 }
 
 /// A commit of this repo. One that is not stored is gone for good as far as anybody can tell: 410, so that the client asks for the head
-/// again; one of another repo is not to be seen here.
+/// again. One of another repo gets the same answer: whether there is such a one is that repo's secret.
 fn wanted(source: &Snapshot<'_>, repo: &RepoState, id: &CommitId) -> Result<Commit, Refusal> {
-    match source.commit(id)? {
-        Some(commit) if commit.repo == *repo.name() => Ok(commit),
-        Some(_) => Err(Refusal::not_found(format!("{id} is no commit of {}", repo.name()))),
-        None => Err(Refusal::new(StatusCode::GONE, format!("the commit {id} is not kept any more; ask for the head"))),
-    }
+    let gone = || {
+        let detail = format!("the commit {id} of {} is not kept, or not any more; ask for the head", repo.name());
+        Refusal::new(StatusCode::GONE, detail)
+    };
+    commit_of(source, repo, id)?.ok_or_else(gone)
 }
 
 /// The commits that a client has, as far as they are known here.

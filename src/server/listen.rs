@@ -1,43 +1,83 @@
-//! The primary's port, and what is served on its connections: HTTP/1.1, and HTTP/2 where the other side speaks it.
+//! The primary's port and sockets, and what is served on their connections: HTTP/1.1, and HTTP/2 where the other side speaks it.
+//!
+//! ```text
+//! the port       public routes: other machines, by their certificates; plain HTTP on loopback
+//! socket         public routes: users of this machine, by their accounts
+//! control.sock   public routes and the daemon's own: root and the daemon's user
+//! ```
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
-use hyper::body::Incoming;
-use hyper::service::Service as _;
-use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::unix::UCred;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::access::Caller;
+use super::access::{Caller, LocalUser};
+use super::routes;
 use super::state::Shared;
-use crate::connections::{self, begin_tls, builder, take};
-use crate::http::chain;
+use crate::connections::{MOST_LOCAL, answer, begin_tls, take};
+use crate::http::{OpenSocket, SocketError, chain, listen_on_socket};
 use crate::puppet::Certified;
 
+/// The sockets, bound.
+pub(super) struct Sockets {
+    control: UnixListener,
+    open: Option<UnixListener>,
+    /// What is to be removed in the end.
+    pub(super) file: Option<OpenSocket>,
+}
+
+impl Sockets {
+    /// Takes them. Must be called within a runtime.
+    pub(super) fn bind(primary: &Shared) -> Result<Self, SocketError> {
+        let (open, file) = match &primary.socket {
+            Some(path) => {
+                let (listener, file) = OpenSocket::listen(path)?;
+                tracing::info!("listening on {}", path.display());
+                (Some(listener), Some(file))
+            }
+            None => (None, None),
+        };
+        Ok(Self { control: listen_on_socket(&primary.data)?, open, file })
+    }
+}
+
 /// Serves until the primary stops, then until every connection has had its answer.
-pub(super) async fn serve(primary: Shared, listener: TcpListener, routes: Router, most: usize) {
+pub(super) async fn serve(primary: Shared, listener: TcpListener, sockets: Sockets) {
     let tasks = TaskTracker::new();
     let stop = primary.stopping.clone();
-    let serve = {
-        let stop = stop.clone();
-        move |stream, address| connection(Arc::clone(&primary), routes.clone(), stream, address, stop.clone())
+    let public = routes::public(&primary);
+    let port = {
+        let (primary, public, stop) = (Arc::clone(&primary), public.clone(), stop.clone());
+        move |stream, address| connection(Arc::clone(&primary), public.clone(), stream, address, stop.clone())
     };
-    take(listener, Arc::new(Semaphore::new(most)), tasks.clone(), stop, serve).await;
+    let most = Arc::new(Semaphore::new(primary.max_connections));
+    let port = take(listener, most, tasks.clone(), stop.clone(), port);
+    let local = |listener: UnixListener, routes: Router| {
+        let stopping = stop.clone();
+        let serve = move |stream, peer| local_connection(routes.clone(), stream, peer, stopping.clone());
+        take(listener, Arc::new(Semaphore::new(MOST_LOCAL)), tasks.clone(), stop.clone(), serve)
+    };
+    let control = local(sockets.control, routes::with_private(&primary));
+    let open = async {
+        if let Some(listener) = sockets.open {
+            local(listener, public).await;
+        }
+    };
+    tokio::join!(port, control, open);
     tasks.close();
     tasks.wait().await;
 }
 
 async fn connection(primary: Shared, routes: Router, stream: TcpStream, address: SocketAddr, stop: CancellationToken) {
-    let Some(guard) = &primary.guard else {
-        return answer(routes, Caller::Plain, stream, stop).await;
+    let Some(certificates) = &primary.guard.certificates else {
+        return answer(routes, Caller::Plain, stream, &stop).await;
     };
-    let (stream, material) = match begin_tls(stream, &guard.certificates, &stop).await {
+    let (stream, material) = match begin_tls(stream, certificates, &stop).await {
         Ok(begun) => begun,
         Err(error) => {
             tracing::debug!(%address, error = chain(&error), "a connection came to nothing");
@@ -45,21 +85,14 @@ async fn connection(primary: Shared, routes: Router, stream: TcpStream, address:
         }
     };
     match Certified::new(stream.get_ref().1.peer_certificates(), material) {
-        Ok(certified) => answer(routes, Caller::Tls(certified.map(Arc::new)), stream, stop).await,
+        Ok(certified) => answer(routes, Caller::Tls(certified.map(Arc::new)), stream, &stop).await,
         Err(error) => tracing::warn!(%address, error = chain(&error), "a certificate of this CA is not taken"),
     }
 }
 
-async fn answer(
-    routes: Router,
-    caller: Caller,
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    stop: CancellationToken,
-) {
-    let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(caller.clone());
-        TowerToHyperService::new(routes.clone()).call(request)
-    });
-    connections::serve(builder(), stream, service, &stop).await;
+async fn local_connection(routes: Router, stream: UnixStream, peer: UCred, stop: CancellationToken) {
+    match tokio::task::spawn_blocking(move || LocalUser::of(&peer)).await {
+        Ok(user) => answer(routes, Caller::Local(Arc::new(user)), stream, &stop).await,
+        Err(error) => tracing::error!(error = chain(&error), "who is at a socket cannot be found out"),
+    }
 }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
+use super::access::{Allowed, Rights};
 use super::commits;
 use super::environments;
 use super::resolve::named_tree;
@@ -56,10 +57,11 @@ pub(super) struct PeCommitted {
 /// `POST /file-sync/v1/commit`.
 pub(super) async fn commit(
     State(primary): State<Shared>,
+    Allowed(rights): Allowed,
     _: Query<Nothing>,
     Json(request): Json<PeCommit>,
 ) -> Result<axum::Json<BTreeMap<String, PeCommitted>>, Refusal> {
-    let repos = repos_of(&primary, &request)?;
+    let repos = repos_of(&primary, &rights, &request)?;
     let wanted = CommitRequest {
         message: request.message,
         author: request.author,
@@ -84,11 +86,18 @@ fn with_committed<'a>(detail: String, committed: impl Iterator<Item = &'a String
     if committed.is_empty() { detail } else { format!("{detail} (committed before that: {})", committed.join(", ")) }
 }
 
-fn repos_of(primary: &Primary, request: &PeCommit) -> Result<Vec<Arc<RepoState>>, Refusal> {
+/// `commit-all` is all that the caller may commit.
+fn repos_of(primary: &Primary, rights: &Rights, request: &PeCommit) -> Result<Vec<Arc<RepoState>>, Refusal> {
     match (request.commit_all, &request.repo_id, &request.submodule_id) {
-        (true, None, None) => Ok(primary.repos.values().cloned().collect()),
+        (true, None, None) => {
+            Ok(primary.repos.values().filter(|repo| rights.may_commit(repo.name())).cloned().collect())
+        }
         (true, _, _) => Err(Refusal::bad_request("commit-all excludes repo-id and submodule-id")),
-        (false, Some(repo), _) => Ok(vec![primary.repo(repo)?]),
+        (false, Some(name), _) => {
+            let repo = primary.repo(name, rights)?;
+            rights.check_commit(repo.name())?;
+            Ok(vec![repo])
+        }
         (false, None, Some(_)) => Err(Refusal::bad_request("submodule-id needs repo-id")),
         (false, None, None) => Err(Refusal::bad_request("say what to commit: \"commit-all\": true, or a repo-id")),
     }
@@ -185,12 +194,13 @@ struct PeClient {
 /// `GET /status/v1/services?level=critical|info|debug`.
 pub(super) async fn services(
     State(primary): State<Shared>,
+    Allowed(rights): Allowed,
     Query(detail): Query<Detail>,
 ) -> Result<axum::Json<Services>, Refusal> {
     let (detail_level, status) = match detail.level {
         Level::Critical => ("critical", None),
         Level::Info => ("info", None),
-        Level::Debug => ("debug", Some(primary.blocking(|primary| Ok(storage_status(primary)?)).await?)),
+        Level::Debug => ("debug", Some(primary.blocking(move |primary| Ok(storage_status(primary, &rights)?)).await?)),
     };
     Ok(axum::Json(Services {
         storage: Service {
@@ -204,23 +214,26 @@ pub(super) async fn services(
     }))
 }
 
-fn storage_status(primary: &Primary) -> Result<StorageStatus, StoreError> {
+/// Of the repos whose commits the caller may see, and of the clients that have one of them.
+fn storage_status(primary: &Primary, rights: &Rights) -> Result<StorageStatus, StoreError> {
     let mut repos = BTreeMap::new();
-    for (name, repo) in &primary.repos {
+    for (name, repo) in primary.repos.iter().filter(|(name, _)| rights.may_see(name)) {
         let (word, cause) = repo.failure.get().map_or(("ok", None), |failed| ("error", Some(failed.error)));
         repos.insert(name.to_string(), pe_repo(&*primary.store, word, cause, repo.head_id())?);
     }
     let mut clients = BTreeMap::new();
     for client in primary.clients.members() {
-        clients.insert(client.name.clone(), pe_client(primary, &client)?);
+        if client.report.repos.is_empty() || client.report.repos.keys().any(|name| rights.may_see(name)) {
+            clients.insert(client.name.clone(), pe_client(primary, rights, &client)?);
+        }
     }
     Ok(StorageStatus { timestamp: jiff::Timestamp::now().to_string(), repos, clients })
 }
 
-fn pe_client(primary: &Primary, client: &FleetMember) -> Result<PeClient, StoreError> {
+fn pe_client(primary: &Primary, rights: &Rights, client: &FleetMember) -> Result<PeClient, StoreError> {
     let mut repos = BTreeMap::new();
     for (name, status) in &client.report.repos {
-        let Some(repo) = primary.repos.get(name) else { continue };
+        let Some(repo) = primary.repos.get(name).filter(|_| rights.may_see(name)) else { continue };
         let (word, cause) = standing(repo, status);
         repos.insert(name.to_string(), pe_repo(&*primary.store, word, cause, status.deployed)?);
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
-use axum::routing::{IntoMakeService, get, post, put};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post, put};
 
 use super::state::Shared;
 use super::{access, clients, commits, control, diff, fetch, files, gc, head, health, metrics, pe, tags};
@@ -14,10 +14,20 @@ use crate::http::finish_routes;
 /// The largest list of objects: [`crate::wire::api::ObjectsRequest::MAX`] of them with long paths.
 const OBJECTS_BODY: usize = 16 << 20;
 
-/// The routes that other machines reach. Each request must carry an [`access::Caller`].
+/// The routes that others reach. Each request must carry an [`access::Caller`].
 pub(super) fn public(primary: &Shared) -> Router {
+    with_everything(for_all(primary), primary)
+}
+
+/// The routes of the control socket: those that others reach, and the daemon's own.
+pub(super) fn with_private(primary: &Shared) -> Router {
+    let private = control::routes().layer(from_fn(access::only_owner));
+    with_everything(for_all(primary).merge(private), primary)
+}
+
+fn for_all(primary: &Shared) -> Router<Shared> {
     let objects = post(fetch::objects).layer(DefaultBodyLimit::max(OBJECTS_BODY));
-    let routes = Router::new()
+    Router::new()
         .route("/v1/repos", get(commits::repos))
         .route("/v1/repos/{repo}/commits", get(commits::history).post(commits::create))
         .route("/v1/repos/{repo}/commits/{id}", get(commits::show))
@@ -43,13 +53,7 @@ pub(super) fn public(primary: &Shared) -> Router {
         .route("/healthz", get(health::healthy))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::show))
-        .layer(from_fn_with_state(Arc::clone(primary), access::check));
-    with_everything(routes, primary)
-}
-
-/// The routes of the control socket.
-pub(super) fn private(primary: &Shared) -> IntoMakeService<Router> {
-    with_everything(control::routes(), primary).into_make_service()
+        .layer(from_fn_with_state(Arc::clone(primary), access::check))
 }
 
 /// The routes with what holds for all.

@@ -3,6 +3,7 @@
 //! Invariant: a repo's `head` channel says what the store says, and never goes back to an older head.
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::ServeError;
-use super::access::Guard;
+use super::access::{Guard, Rights};
 use super::clients::Clients;
 use super::failed::Failure;
 use super::metrics::Metrics;
@@ -20,7 +21,6 @@ use crate::datadir::{DataDir, Kind};
 use crate::http::Refusal;
 use crate::ingest;
 use crate::progress::Progress;
-use crate::puppet::Certificates;
 use crate::scrub::{self, Scrub};
 use crate::store::{ReadStore, Store, StoreError};
 use crate::values::{CommitId, RepoName, TreeId, TreePath};
@@ -40,10 +40,12 @@ pub(super) struct Primary {
     pub(super) data: DataDir,
     /// The configured repos.
     pub(super) repos: BTreeMap<RepoName, Arc<RepoState>>,
-    /// TLS and access, where there is TLS.
-    pub(super) guard: Option<Guard>,
+    /// TLS, and who may do what.
+    pub(super) guard: Guard,
     /// How many connections are open at most.
     pub(super) max_connections: usize,
+    /// Where users of this machine come, besides the data directory's control socket.
+    pub(super) socket: Option<PathBuf>,
     /// The fleet.
     pub(super) clients: Clients,
     /// The counters.
@@ -89,12 +91,7 @@ pub(super) struct RepoState {
 impl Primary {
     /// Opens the data directory and the store. Blocking.
     pub(super) fn open(config: PrimaryConfig) -> Result<Shared, ServeError> {
-        let guard = match (&config.puppet, &config.access) {
-            (Some(puppet), Some(access)) => {
-                Some(Guard { certificates: Arc::new(Certificates::open(puppet)?), access: access.clone() })
-            }
-            _ => None,
-        };
+        let guard = Guard::open(&config)?;
         let data = DataDir::open(&config.data_dir, Kind::Primary)?;
         let store = Arc::new(Store::open(&data)?);
         let metrics = Metrics::new();
@@ -107,6 +104,7 @@ impl Primary {
         let primary = Arc::new(Self {
             guard,
             max_connections: config.max_connections,
+            socket: config.socket,
             clients: Clients::load(&store)?,
             store,
             data,
@@ -127,14 +125,11 @@ impl Primary {
         Ok(primary)
     }
 
-    /// The repo of this name, or 404 with the names that there are.
-    pub(super) fn repo(&self, name: &str) -> Result<Arc<RepoState>, Refusal> {
+    /// The repo of this name, where the caller may read it, or 404 with the names of those that he may.
+    pub(super) fn repo(&self, name: &str, rights: &Rights) -> Result<Arc<RepoState>, Refusal> {
         let found = name.parse::<RepoName>().ok().and_then(|name| self.repos.get(&name));
-        found.cloned().ok_or_else(|| {
-            let shown: String = name.chars().take(100).collect();
-            let known: Vec<&str> = self.repos.keys().map(RepoName::as_str).collect();
-            Refusal::not_found(format!("there is no repo {shown:?}; configured: {}", known.join(", ")))
-        })
+        let readable = found.filter(|repo| rights.may_read(repo.name()));
+        readable.cloned().ok_or_else(|| rights.no_repo(name, self.repos.keys()))
     }
 
     /// The repos whose last commit failed.

@@ -34,7 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // A swap takes what `pause` gives: outside the pause it does not compile.
     ("pause", &["values"]),
     ("puppet", &["values", "config", "pause", "tls"]),
-    // Ports and TLS, for the primary and the gate.
+    // Ports, sockets and TLS, of all that listens.
     ("connections", &["http", "puppet"]),
     // Checks: it only finds, repairing is the server's and the client's. A scrub says when a daemon checks which part of its own.
     ("fsck", &["values", "codec", "progress", "findings", "disk", "datadir", "store", "farm"]),
@@ -66,8 +66,23 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "client",
         &[
-            "values", "codec", "progress", "config", "findings", "disk", "datadir", "farm", "wire", "http", "remote",
-            "pause", "puppet", "gate", "fsck", "scrub",
+            "values",
+            "codec",
+            "progress",
+            "config",
+            "findings",
+            "disk",
+            "datadir",
+            "farm",
+            "wire",
+            "http",
+            "remote",
+            "pause",
+            "puppet",
+            "gate",
+            "connections",
+            "fsck",
+            "scrub",
         ],
     ),
     // People. Nobody uses this but `main`.
@@ -104,8 +119,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("axum", &["http", "server", "client"]),
     ("tower_http", &["http", "server", "client"]),
     ("prometheus_client", &["http", "server", "client", "gate", "scrub"]),
-    ("hyper", &["connections", "gate", "server"]),
-    ("hyper_util", &["connections", "gate", "server"]),
+    ("hyper", &["connections", "gate"]),
+    ("hyper_util", &["connections", "gate"]),
     ("tokio_rustls", &["connections"]),
     ("rustls", &["tls", "puppet", "remote"]),
     ("x509_parser", &["puppet"]),

@@ -59,7 +59,7 @@ async fn what_is_wrong_with_a_request_is_named_in_a_problem_document() {
         ("POST", format!("{repo}/rollback"), &commit_none, 404, &none),
         ("POST", format!("{repo}/fetch"), "", 400, "want"),
         ("POST", format!("{repo}/fetch"), &fetch_none, 410, "head"),
-        ("POST", "/v1/repos/other/fetch".into(), &fetch_known, 404, "other"),
+        ("POST", "/v1/repos/other/fetch".into(), &fetch_known, 410, "other"),
         ("POST", format!("{repo}/objects"), &objects_of_none, 410, "head"),
         ("PUT", format!("{repo}/tags/head"), "", 400, "head"),
         ("PUT", format!("{repo}/tags/abcdef01"), "", 400, "mistaken"),
