@@ -111,7 +111,8 @@ async fn client(
             head: Some(head.commit),
             ..RepoStatus::default()
         };
-        let report = ClientReport { version: "load".into(), repos: [(repo(), status)].into(), gate: None };
+        let report =
+            ClientReport { version: "load".into(), repos: [(repo(), status)].into(), ..ClientReport::default() };
         remote.report(&name, &report).await?;
         reported.lock().expect("nobody panics").push((head.sequence, Instant::now()));
         known = Some(head.commit);
