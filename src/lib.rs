@@ -22,6 +22,7 @@
 //! 4. The primary: [`store`], then [`ingest`], then [`server`].
 //! 5. The client: [`farm`], then [`client`], with [`pause`] and [`puppet`] beside it and [`remote`] to talk to the primary.
 //!    [`gate`] is the proxy that holds requests; [`connections`] and [`tls`] are what it shares with the primary.
+//!    [`notify`] tells systemd how either daemon does.
 //! 6. [`versioned_code`], what Puppet Server asks by two small programs; it stands alone.
 //! 7. [`cli`], which ties it together.
 //!
@@ -44,6 +45,7 @@ pub mod fsck;
 pub mod gate;
 pub mod http;
 pub mod ingest;
+pub mod notify;
 pub mod pause;
 pub mod progress;
 pub mod puppet;
