@@ -161,7 +161,7 @@ async fn renew_certificates(client: Arc<Client>) {
         match client.remote.renew(now.client.clone()) {
             Ok(()) => *in_use = now,
             Err(error) => {
-                tracing::error!(error = chain(&error), "the primary is asked with the certificate from before")
+                tracing::error!(error = chain(&error), "the primary is asked with the certificate from before");
             }
         }
     };
