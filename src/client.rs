@@ -11,6 +11,8 @@
 //! flush.rs    the flush that is owed, and what is not served until it is made
 //! pin.rs      rollback: an older commit, and staying there
 //! repair.rs   what fsck found, put right
+//! scrub.rs    the same without being asked, a part at a time
+//! hold.rs     a farm that stands still while it is checked
 //! report.rs   status, for the primary and for people
 //! control.rs  control.sock: the command line of this machine
 //! content.rs  content.sock: files of past versions, for Puppet Server
@@ -29,6 +31,9 @@ mod deploy;
 mod error;
 mod flush;
 mod follow;
+#[cfg(fuzzing)]
+pub mod fuzzing;
+mod hold;
 mod hooks;
 mod listen;
 mod metrics;
@@ -38,6 +43,7 @@ mod pin;
 mod receive;
 mod repair;
 mod report;
+mod scrub;
 mod state;
 mod sync;
 
@@ -106,6 +112,7 @@ pub async fn run_until(config: ClientConfig, stop: CancellationToken) -> Result<
     tasks.spawn(control::serve(Arc::clone(&client), socket));
     tasks.spawn(content::serve(Arc::clone(&client), readers));
     tasks.spawn(listen::serve(Arc::clone(&client), listener));
+    tasks.spawn(scrub::keep_scrubbing(Arc::clone(&client)));
     for repo in client.repos.keys() {
         tasks.spawn(follow::follow(Arc::clone(&client), repo.clone()));
     }

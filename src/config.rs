@@ -6,6 +6,7 @@ mod access;
 mod client;
 mod gate;
 mod primary;
+mod scrub;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub use access::{Access, EXTENSIONS, LocalRule, LocalRuleError, Rule, RuleError}
 pub use client::{ClientConfig, ClientRepo, DrainKind, HooksConfig, PauseKind, PuppetServer};
 pub use gate::{GateConfig, GateScope, Puppet};
 pub use primary::{PrimaryConfig, PrimaryRepo};
+pub use scrub::ScrubConfig;
 
 /// Where `serve` looks for its settings unless told.
 pub const PRIMARY_CONFIG: &str = "/etc/sceneshift/primary.toml";

@@ -9,24 +9,30 @@
 //! durable.rs  what survives a power cut: write-then-rename, syncfs
 //! lock.rs     one process at a time
 //! append.rs   a log
+//! cache.rs    what the kernel keeps of a file in memory
 //! clock.rs    what time a file system believes it is
-//! seam.rs     where tests hear of every change
+//! seam.rs     where tests hear of every change, and forbid it
+//! faults.rs   tests only: calls that fail
 //! crash.rs    tests only: what a power cut may leave
 //! ```
 //!
 //! Deliberately absent: what the files mean; asynchronous calls (callers run this on threads that may block).
 
 mod append;
+mod cache;
 mod clock;
 #[cfg(test)]
 pub(crate) mod crash;
 mod dir;
 mod durable;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod faults;
 mod lock;
 pub(crate) mod seam;
 
 pub use append::AppendFile;
+pub use cache::forget_cached;
 pub use clock::file_system_now;
 pub use dir::{Dir, Kind, Listed, Stat, Step, stat_of};
 pub use durable::replace_file;

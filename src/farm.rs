@@ -50,7 +50,7 @@ mod tests;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 pub use blobs::BlobWriter;
@@ -107,6 +107,8 @@ pub struct Farm {
     counter: AtomicU64,
     /// Taken while a blob file gets a fresh inode.
     renewal: Mutex<()>,
+    /// Whether a build or a pruning failed: something may stand in its place that no record names.
+    littered: AtomicBool,
 }
 
 /// What stands in its place but is not yet durable.
@@ -162,6 +164,7 @@ impl Farm {
             pending: Mutex::default(),
             counter: AtomicU64::new(0),
             renewal: Mutex::new(()),
+            littered: AtomicBool::new(false),
         };
         farm.check_file_system()?;
         farm.recover()?;

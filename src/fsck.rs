@@ -4,6 +4,7 @@
 //! found.rs     what was found; what a live daemon explains
 //! primary.rs   a primary's store
 //!   blobs.rs     contents and chunks              trees.rs   commits, heads, tags; trees and what they name
+//! part.rs      all of it, or what a scrub reads at once
 //! client.rs    a client's farm
 //!   objects.rs   the index: commits, trees        pieces.rs  shared trees and generations, entry by entry
 //!   blobs.rs     blob files: bytes, mode, time    places.rs  what belongs where; `current`
@@ -14,10 +15,13 @@
 //! - With a running daemon the check reads a checkpoint of its database. The daemon removes nothing meanwhile, but may add: what is newer
 //!   than the checkpoint is nobody's damage.
 //!
-//! Deliberately absent: repair, which is the daemons' business; talking to a daemon, which is the command line's.
+//! A daemon checks its own data part by part, in the background ([`scrub_primary`], [`scrub_client`]); the findings are the same.
+//!
+//! Deliberately absent: repair, which is the daemons' business; when a scrub reads what ([`crate::scrub`]); talking to a daemon, which is the command line's.
 
 mod client;
 mod found;
+mod part;
 mod primary;
 #[cfg(test)]
 mod tests;
@@ -30,8 +34,9 @@ use crate::disk::{Dir, DiskError, Lock, LockError};
 use crate::farm::{FarmError, Index};
 use crate::findings::Finding;
 use crate::progress::{Phase, Progress};
-use crate::store::{Store, StoreError};
+use crate::store::{Snapshot, Store, StoreError};
 use found::{Found, Since};
+pub use part::Part;
 
 /// How many threads read and hash. More would finish sooner, and starve the Puppet Server that runs beside a client.
 const THREADS: usize = 2;
@@ -125,6 +130,53 @@ impl From<StoreError> for FsckError {
     }
 }
 
+/// Checks a part of a primary's store as it was at one moment, from within its daemon, on the caller's thread.
+pub fn scrub_primary(store: &Snapshot<'_>, part: Part, progress: &Progress) -> Result<Scrubbed, FsckError> {
+    progress.begin(Phase::Checking, 0, 0);
+    let found = Found::default();
+    let counts = one_thread()?.install(|| primary::run(store, part, &found, progress))?;
+    Scrubbed::of(found, counts, progress)
+}
+
+/// Checks a part of a client's data directory, from within its daemon, which has made a copy of its index and removes nothing meanwhile.
+pub fn scrub_client(
+    data_dir: &Path,
+    checkpoint: &Path,
+    part: Part,
+    progress: &Progress,
+) -> Result<Scrubbed, FsckError> {
+    progress.begin(Phase::Checking, 0, 0);
+    let found = Found::default();
+    let (dir, since) = (Dir::open(data_dir)?, Since::of_checkpoint(checkpoint)?);
+    let path = data_dir.canonicalize().map_err(DiskError::at("resolve", data_dir))?;
+    let index = Index::open_read_only(checkpoint)?;
+    let counts = one_thread()?.install(|| client::check(&dir, &path, &index, part, since, &found, progress))?;
+    Scrubbed::of(found, counts, progress)
+}
+
+/// A scrub is in no hurry: what serves should not notice it.
+fn one_thread() -> Result<rayon::ThreadPool, rayon::ThreadPoolBuildError> {
+    rayon::ThreadPoolBuilder::new().num_threads(1).build()
+}
+
+/// What the check of a part gave.
+#[derive(Debug)]
+pub struct Scrubbed {
+    /// What is not as it should be, sorted.
+    pub findings: Vec<Finding>,
+    /// What was looked at.
+    pub counts: Counts,
+}
+
+impl Scrubbed {
+    fn of(found: Found, counts: Counts, progress: &Progress) -> Result<Self, FsckError> {
+        if progress.is_cancelled() {
+            return Err(FsckError::Cancelled);
+        }
+        Ok(Self { findings: found.into_sorted(), counts })
+    }
+}
+
 /// Checks the data directory at `data_dir`, of either kind. `progress` tells how far it is, and can end it.
 pub fn check(data_dir: &Path, access: &Access, progress: &Progress) -> Result<Report, FsckError> {
     let started = Instant::now();
@@ -154,7 +206,7 @@ pub fn check(data_dir: &Path, access: &Access, progress: &Progress) -> Result<Re
                 Access::Checkpoint(path) => Since::of_checkpoint(path)?,
             };
             let path = data_dir.canonicalize().map_err(DiskError::at("resolve", data_dir))?;
-            client::check(&dir, &path, &Index::open_read_only(&database)?, since, &found, progress)
+            client::check(&dir, &path, &Index::open_read_only(&database)?, Part::All, since, &found, progress)
         }
     })?;
     if progress.is_cancelled() {

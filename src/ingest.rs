@@ -29,6 +29,8 @@ mod attempt;
 mod clock;
 mod error;
 mod forget;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod heal;
 mod leave_out;
 mod look;

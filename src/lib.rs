@@ -23,8 +23,9 @@
 //! 5. The client: [`farm`], then [`client`], with [`pause`] and [`puppet`] beside it and [`remote`] to talk to the primary.
 //!    [`gate`] is the proxy that holds requests; [`connections`] and [`tls`] are what it shares with the primary.
 //!    [`notify`] tells systemd how either daemon does.
-//! 6. [`versioned_code`], what Puppet Server asks by two small programs; it stands alone.
-//! 7. [`cli`], which ties it together.
+//! 6. [`fsck`], which finds damage; [`scrub`], by which both daemons look for it in the background.
+//! 7. [`versioned_code`], what Puppet Server asks by two small programs; it stands alone.
+//! 8. [`cli`], which ties it together.
 //!
 //! # Who may import whom
 //!
@@ -50,6 +51,7 @@ pub mod pause;
 pub mod progress;
 pub mod puppet;
 pub mod remote;
+pub mod scrub;
 pub mod server;
 pub mod store;
 pub mod tls;

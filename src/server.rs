@@ -11,6 +11,7 @@
 //!   pack.rs          what is sent, in which order   stream.rs    a body that a blocking job writes
 //! clients.rs       the fleet                        tags.rs, gc.rs, environments.rs
 //! pe.rs            the routes of PE's file sync     metrics.rs   Prometheus
+//! scrub.rs         damage looked for in the background
 //! control.rs       the daemon's own: fsck, status   health.rs    liveness and readiness
 //! ```
 //!
@@ -29,6 +30,8 @@ mod failed;
 mod fetch;
 mod files;
 mod follow;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod gc;
 mod head;
 mod health;
@@ -39,6 +42,7 @@ mod pe;
 mod problem;
 mod resolve;
 mod routes;
+mod scrub;
 mod state;
 mod stream;
 mod tags;
@@ -192,9 +196,12 @@ async fn run(
         let read = |primary: &Primary| Ok(primary.store.heads().map(drop)?);
         notify::keep_alive(|| alive.blocking(read)).await;
     });
+    let scrubbing = tokio::spawn(scrub::keep_scrubbing(Arc::clone(&primary)));
     stop.await;
     tracing::info!("stopping");
     primary.stopping.cancel();
+    primary.scrub_progress.cancel();
+    primary.scrub_repair.cancel();
     notify::stopping().await;
     // A read of its that is under way is a job, and waited for as such.
     alive.abort();
@@ -202,8 +209,8 @@ async fn run(
     primary.jobs.close();
     let jobs = primary.jobs.clone();
     let finish = async move {
-        // It ends with no error: what fails in one connection is that connection's affair.
-        let _ = serving.await;
+        // Neither ends with an error: what fails in one connection is that connection's affair.
+        let _ = tokio::join!(serving, scrubbing);
         jobs.wait().await;
     };
     tokio::pin!(finish);

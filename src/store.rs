@@ -46,7 +46,7 @@ pub use error::{Damage, StoreError};
 pub use family::{Family, Key};
 pub use gc::{GcPlan, GcReport, Retention};
 pub use read::{History, ReadStore, Snapshot, StoredBlob, Visit};
-pub use stat_cache::{CachedFile, StatRecord};
+pub use stat_cache::{CachedFile, StatRecord, each_stat_record};
 pub use write::{CommitGuard, WrittenBlob};
 
 use crate::datadir::DataDir;

@@ -1,9 +1,10 @@
-//! What the fuzz targets share: a bound on what reading may allocate.
+//! What the fuzz targets share: a bound on what reading may allocate, and a folder that goes with the input that needed it.
 //!
 //! Deliberately absent: sanitizers. They need a nightly compiler, and the program forbids `unsafe`; what is looked for are panics, broken
 //! promises, and memory that grows with what a sender claims instead of what it sent.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The system's allocator, counting.
@@ -48,4 +49,33 @@ pub fn bounded<T>(limit: usize, read: impl FnOnce() -> T) -> T {
     let most = MOST.load(Relaxed).saturating_sub(before);
     assert!(most <= limit, "{most} bytes allocated, {limit} are the limit");
     outcome
+}
+
+/// A folder of our own, in memory where the system has such a place; removed when this goes.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// An empty one.
+    #[expect(clippy::new_without_default, reason = "each is another")]
+    pub fn new() -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let memory = Path::new("/dev/shm");
+        let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let name = format!("sceneshift-fuzz-{}-{}", std::process::id(), NUMBER.fetch_add(1, Relaxed));
+        let path = base.join(name);
+        std::fs::create_dir(&path).expect("a place to work in");
+        Self(path)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }

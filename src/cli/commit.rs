@@ -195,7 +195,7 @@ mod tests {
 
     fn member(seen_seconds_ago: u64, status: RepoStatus) -> FleetMember {
         let repos = [("puppet-code".parse().unwrap(), status)].into();
-        let report = ClientReport { version: "1".into(), repos, gate: None };
+        let report = ClientReport { version: "1".into(), repos, ..ClientReport::default() };
         FleetMember { name: "compile1".into(), seen: String::new(), seen_seconds_ago, report }
     }
 

@@ -8,7 +8,7 @@ use super::commit;
 use super::error::CliError;
 use super::output::{self, Table, count, number, plain, seconds, size};
 use super::progress;
-use super::report::{failed_commit, state};
+use super::report::{damage, failed_commit, state};
 use crate::values::CommitId;
 use crate::wire::api::{Fleet, FleetMember, GcAnswer, RollbackRequest, SEEN_LATELY_SECONDS, TagRequest, Tags};
 
@@ -20,7 +20,8 @@ pub(super) async fn clients(args: &ClientsArgs) -> Result<(), CliError> {
 fn fleet_lines(fleet: &Fleet) -> String {
     let failed = fleet.failed_commits.iter();
     let failed = failed.map(|(repo, failed)| format!("{repo}: commit: {}\n", failed_commit(failed, Timestamp::now())));
-    failed.chain([client_lines(fleet)]).collect()
+    let damaged = fleet.scrub.iter().filter_map(damage).map(|damage| format!("primary: {damage}\n"));
+    failed.chain(damaged).chain([client_lines(fleet)]).collect()
 }
 
 fn client_lines(fleet: &Fleet) -> String {
@@ -31,10 +32,13 @@ fn client_lines(fleet: &Fleet) -> String {
     for member in &fleet.clients {
         for (repo, status) in &member.report.repos {
             let runs = status.deployed.map_or_else(|| "nothing".to_owned(), |id| output::commit(id, status.sequence));
-            let state = match &status.error {
+            let mut state = match &status.error {
                 Some(error) => format!("failed: {}", output::headline(error)),
                 None => state(status),
             };
+            if let Some(damage) = member.report.scrub.as_ref().and_then(damage) {
+                state = format!("{state}; {damage}");
+            }
             table.row([plain(&member.name), seen(member), repo.to_string(), runs, state]);
         }
         if member.report.repos.is_empty() {
@@ -120,7 +124,7 @@ pub(super) async fn rollback(args: &RollbackArgs) -> Result<(), CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::api::{ClientReport, FailedCommit, RepoStatus};
+    use crate::wire::api::{ClientReport, FailedCommit, RepoStatus, ScrubStatus};
 
     #[test]
     fn the_fleet_shows_who_is_silent_pinned_or_failing() {
@@ -128,9 +132,12 @@ mod tests {
         let running = RepoStatus { deployed: Some(id), sequence: Some(3), head: Some(id), ..RepoStatus::default() };
         let member = |name: &str, seen_seconds_ago, status: RepoStatus| {
             let repos = [("puppet-code".parse().unwrap(), status)].into();
-            let report = ClientReport { version: "1".into(), repos, gate: None };
+            let report = ClientReport { version: "1".into(), repos, ..ClientReport::default() };
             FleetMember { name: name.into(), seen: String::new(), seen_seconds_ago, report }
         };
+        let mut damaged = member("damaged", 3, running.clone());
+        damaged.report.scrub =
+            Some(ScrubStatus { unrepaired: 2, first_unrepaired: Some("trees/a is gone".into()), ..Default::default() });
         let fleet = Fleet {
             clients: vec![
                 member("fine", 3, running.clone()),
@@ -138,13 +145,24 @@ mod tests {
                 member("pinned", 3, RepoStatus { pinned: Some(id), ..running.clone() }),
                 member("failing", 3, RepoStatus { error: Some("no space\nleft".into()), ..running }),
                 member("new", 3, RepoStatus::default()),
+                damaged,
             ],
             ..Fleet::default()
         };
         let text = fleet_lines(&fleet);
         let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split("  ").map(str::trim).collect()).collect();
         let states: Vec<&str> = rows[1..].iter().map(|row| *row.last().unwrap()).collect();
-        assert_eq!(states, ["up to date", "up to date", "pinned", "failed: no space", "waits for the first commit"]);
+        assert_eq!(
+            states,
+            [
+                "up to date",
+                "up to date",
+                "pinned",
+                "failed: no space",
+                "waits for the first commit",
+                "up to date; 2 findings of damage not repaired: trees/a is gone"
+            ]
+        );
         assert!(text.contains("2 hours ago, silent"), "{text}");
     }
 
@@ -157,7 +175,7 @@ mod tests {
             failures: 3,
         };
         let failed_commits = [("puppet-code".parse().unwrap(), failed)].into();
-        let text = fleet_lines(&Fleet { clients: vec![], failed_commits });
+        let text = fleet_lines(&Fleet { failed_commits, ..Fleet::default() });
         assert!(
             text.starts_with("puppet-code: commit: the last one of devel production on the primary failed"),
             "{text}"

@@ -117,7 +117,7 @@ mod tests {
 
     fn reported(names: &[&str]) -> ClientReport {
         let repos = names.iter().map(|name| (name.parse().unwrap(), RepoStatus::default())).collect();
-        ClientReport { version: "1".into(), repos, gate: None }
+        ClientReport { version: "1".into(), repos, ..ClientReport::default() }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::output::{ago, commit, count, number, plain, seconds, size};
 use super::progress;
 use crate::progress::Phase;
 use crate::values::{CommitId, RepoName};
-use crate::wire::api::{ClientReport, DeployFigures, FailedCommit, RepoStatus};
+use crate::wire::api::{ClientReport, DeployFigures, FailedCommit, RepoStatus, ScrubStatus};
 
 /// Every repo of a client, or the one that was asked for.
 pub(super) fn report(report: &ClientReport, now: Timestamp) -> String {
@@ -20,7 +20,28 @@ pub(super) fn report(report: &ClientReport, now: Timestamp) -> String {
         let _ =
             writeln!(text, "gate\n  now      {} held, {} running", count(gate.held, "request"), number(gate.running));
     }
+    if let Some(status) = &report.scrub {
+        let _ = writeln!(text, "scrub\n  read     {}", scrubbed(status, now));
+        if let Some(damage) = damage(status) {
+            let _ = writeln!(text, "  damage   {damage}");
+        }
+    }
     text
+}
+
+fn scrubbed(status: &ScrubStatus, now: Timestamp) -> String {
+    let last = status
+        .last_pass
+        .as_deref()
+        .map_or_else(|| "not everything once yet".to_owned(), |time| format!("everything last {}", ago(time, now)));
+    let found = count(status.findings, "finding");
+    format!("{} in {}; {last}; {found} so far", size(status.bytes), count(status.objects, "object"))
+}
+
+/// What the scrub found and could not repair, where there is something.
+pub(super) fn damage(status: &ScrubStatus) -> Option<String> {
+    let first = plain(status.first_unrepaired.as_deref()?);
+    Some(format!("{} of damage not repaired: {first}", count(status.unrepaired, "finding")))
 }
 
 fn repo(name: &RepoName, status: &RepoStatus, now: Timestamp) -> String {

@@ -1,7 +1,6 @@
 //! `control.sock`: what the command line of this machine asks.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
@@ -10,9 +9,9 @@ use axum::middleware::from_fn;
 use axum::response::Response;
 use axum::routing::{get, post};
 use tokio::net::UnixListener;
-use tokio::sync::OwnedRwLockReadGuard;
 
 use super::ClientError;
+use super::hold::Hold;
 use super::state::Client;
 use crate::connections::{MOST_LOCAL, answer_all};
 use crate::datadir::CONTROL_SOCKET;
@@ -89,16 +88,8 @@ async fn finish(
 
 /// A copy of the index for fsck to open; pruning waits until the caller closes the connection.
 async fn fsck(State(client): Shared, _: Query<Nothing>) -> Result<Response, Refusal> {
-    static NUMBER: AtomicU64 = AtomicU64::new(1);
-    // Not while something is being built: what fsck sees should stand still.
-    let working = client.work.lock().await;
-    let held = Arc::clone(&client.hold).read_owned().await;
-    let name = format!("fsck-{}", NUMBER.fetch_add(1, Relaxed));
-    let checkpoint = client.farm.data().path.join("tmp").join(&name);
-    let hold = Hold { client: Arc::clone(&client), name, _held: held };
-    let path = checkpoint.clone();
-    client.blocking(move |farm| farm.index().checkpoint(&path)).await?;
-    drop(working);
+    let hold = Hold::begin(&client).await?;
+    let checkpoint = hold.checkpoint();
     tracing::info!(checkpoint = %checkpoint.display(), "fsck begins to read");
     hold_answer(&FsckHold { checkpoint }, hold, client.stop.clone())
 }
@@ -111,23 +102,6 @@ async fn repair(
 ) -> Result<axum::Json<Vec<Outcome>>, Refusal> {
     let task = tokio::spawn(async move { client.repair(findings).await });
     Ok(axum::Json(task.await.map_err(ClientError::from)??))
-}
-
-/// While it lives nothing is pruned; when it goes, so does the copy of the index.
-struct Hold {
-    client: Arc<Client>,
-    name: String,
-    _held: OwnedRwLockReadGuard<()>,
-}
-
-impl Drop for Hold {
-    /// Removes some dozens of links to RocksDB's files: short enough for a thread that serves others.
-    fn drop(&mut self) {
-        if let Err(error) = self.client.farm.data().tmp.remove_all(self.name.as_str()) {
-            tracing::warn!(error = chain(&error), "the checkpoint of fsck stays until the next start");
-        }
-        tracing::info!("fsck is done reading");
-    }
 }
 
 impl From<ClientError> for Refusal {
@@ -159,6 +133,7 @@ impl From<ClientError> for Refusal {
             | ClientError::Socket(_)
             | ClientError::Signals(_)
             | ClientError::NoServer
+            | ClientError::Scrub(_)
             | ClientError::Task(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Refusal::new(status, chain(&error))

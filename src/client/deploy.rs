@@ -1,6 +1,7 @@
 //! The window: pause, rename, flush, resume (`storage-format.md` §9, steps 5 to 9).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -114,7 +115,11 @@ impl Client {
 
     /// Removes what is too old, unless fsck reads. A failure is no failure of a deploy. The caller holds `work`.
     pub(super) async fn prune(&self) {
-        let Ok(held) = Arc::clone(&self.hold).try_write_owned() else { return };
+        let Ok(held) = Arc::clone(&self.hold).try_write_owned() else {
+            self.prune_owed.store(true, Relaxed);
+            return;
+        };
+        self.prune_owed.store(false, Relaxed);
         let (retentions, stop) = (self.retentions(), self.stop.clone());
         let outcome = self.blocking(move |farm| {
             let progress = crate::progress::Progress::default();
@@ -132,6 +137,16 @@ impl Client {
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(error = chain(&error), "could not remove what is too old"),
+        }
+    }
+}
+
+impl Client {
+    /// Removes what is too old, where that was left out because the farm was held.
+    pub(super) async fn prune_if_owed(&self) {
+        if self.prune_owed.load(Relaxed) {
+            let _working = self.work.lock().await;
+            self.prune().await;
         }
     }
 }

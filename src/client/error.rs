@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::hooks::HookError;
 use crate::farm::{FarmError, PatternError};
+use crate::fsck::FsckError;
 use crate::gate::{GateError, PauseError};
 use crate::http::SocketError;
 use crate::puppet::{CertificateError, FlushError};
@@ -101,6 +102,9 @@ pub enum ClientError {
     /// Signals cannot be waited for.
     #[error("cannot wait for signals")]
     Signals(#[source] io::Error),
+    /// The farm could not be read again.
+    #[error("cannot check the data directory")]
+    Scrub(#[source] Box<FsckError>),
     /// The daemon is stopping.
     #[error("the client is stopping")]
     Stopping,

@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::scrub;
 use crate::values::RepoName;
 use crate::wire::api::{ClientReport, DeployFigures};
 
@@ -47,13 +48,16 @@ pub(super) struct Metrics {
     pinned: PerRepo,
     unflushed: PerRepo,
     failing: PerRepo,
+    scrub: scrub::Metrics,
 }
 
 impl Metrics {
     /// All counters at zero.
     pub(super) fn new() -> Self {
+        let mut registry = Registry::with_prefix("sceneshift_client");
         let mut metrics = Self {
-            registry: Registry::with_prefix("sceneshift_client"),
+            scrub: scrub::Metrics::register(&mut registry),
+            registry,
             deploys: Family::default(),
             failures: Family::default(),
             received: Family::default(),
@@ -122,6 +126,7 @@ impl Metrics {
             self.unflushed.get_or_create(&of(name)).set(status.unflushed.into());
             self.failing.get_or_create(&of(name)).set(status.error.is_some().into());
         }
+        self.scrub.set(report.scrub.as_ref());
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

@@ -23,7 +23,8 @@ impl Client {
                 names.into_iter().map(|name| Ok((status(farm, &name)?, name))).collect::<Result<Vec<_>, FarmError>>()
             })
             .await?;
-        let mut report = ClientReport { version: env!("CARGO_PKG_VERSION").to_owned(), ..ClientReport::default() };
+        let (version, scrub) = (env!("CARGO_PKG_VERSION").to_owned(), self.scrub.status());
+        let mut report = ClientReport { version, scrub, ..ClientReport::default() };
         for (mut status, name) in statuses {
             status.failed_commit = self.failed_commits().get(&name).cloned();
             if let Some(repo) = self.repos.get(&name) {

@@ -1,6 +1,7 @@
 //! What the daemon holds, and how each repo does.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, RwLock};
@@ -9,12 +10,14 @@ use tokio_util::sync::CancellationToken;
 use super::ClientError;
 use super::metrics::Metrics;
 use super::pauser::Pauser;
+use super::scrub::{NOTE, now};
 use crate::config::{ClientConfig, ClientRepo, DrainKind};
 use crate::farm::{Farm, FarmSettings, Retention, SharedDirs};
 use crate::gate::Gate;
 use crate::progress::{Phase, Progress};
 use crate::puppet::{Certificates, FlushError, Flusher};
 use crate::remote::{Remote, RemoteError};
+use crate::scrub::{self, Scrub};
 use crate::values::RepoName;
 use crate::wire::api::{DeployFigures, FailedCommit};
 
@@ -47,6 +50,10 @@ pub(super) struct Client {
     pub(super) work: Arc<tokio::sync::Mutex<()>>,
     /// Read-held while fsck reads; pruning takes it for writing.
     pub(super) hold: Arc<RwLock<()>>,
+    /// A pruning was left out because of that.
+    pub(super) prune_owed: AtomicBool,
+    pub(super) scrub: Scrub,
+    pub(super) scrub_progress: Arc<Progress>,
     /// What the primary said last of commits that failed.
     pub(super) failed_commits: Mutex<BTreeMap<RepoName, FailedCommit>>,
     /// Something happened that the primary should hear of.
@@ -87,9 +94,11 @@ impl Client {
                 }
                 _ => None,
             };
-            Ok::<_, ClientError>((Arc::new(farm), certificates, metrics, gate))
+            let note = farm.index().meta(NOTE)?;
+            let scrub = Scrub::new(opened.scrub.pass(), note.as_deref(), now());
+            Ok::<_, ClientError>((Arc::new(farm), certificates, metrics, gate, scrub))
         });
-        let (farm, certificates, metrics, gate) = opened.await??;
+        let (farm, certificates, metrics, gate, scrub) = opened.await??;
         let remote = primary_at(&config.server, certificates.as_deref())?;
         let flusher = flusher(&config, certificates.clone()).map_err(ClientError::Flusher)?.map(Arc::new);
         let repos = config.repos.iter().map(|(name, settings)| {
@@ -111,6 +120,9 @@ impl Client {
             metrics,
             work: Arc::default(),
             hold: Arc::default(),
+            prune_owed: AtomicBool::default(),
+            scrub,
+            scrub_progress: Arc::new(Progress::paced(scrub::RATE)),
             failed_commits: Mutex::default(),
             news: Notify::new(),
             stop,
@@ -136,6 +148,7 @@ impl Client {
     /// Asks what is under way to stop at its next convenient point.
     pub(super) fn interrupt(&self) {
         self.repos.values().for_each(|repo| repo.progress.cancel());
+        self.scrub_progress.cancel();
     }
 
     /// How long generations are kept.

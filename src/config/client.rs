@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::gate::default_flush_timeout;
-use super::{GateConfig, LogFormat, Puppet, duration, is_loopback, octal};
+use super::{GateConfig, LogFormat, Puppet, ScrubConfig, duration, is_loopback, octal};
 use crate::values::RepoName;
 
 /// The settings of `sceneshift client`.
@@ -46,6 +46,9 @@ pub struct ClientConfig {
     /// How to flush Puppet Server's environment cache where there is no gate.
     #[serde(default)]
     pub puppetserver: Option<PuppetServer>,
+    /// How much is read again each day.
+    #[serde(default)]
+    pub scrub: ScrubConfig,
     /// What to deploy.
     #[serde(default)]
     pub repos: BTreeMap<RepoName, ClientRepo>,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::gate::default_max_connections;
-use super::{Access, LocalRule, LogFormat, Puppet, Rule, duration};
+use super::{Access, LocalRule, LogFormat, Puppet, Rule, ScrubConfig, duration};
 use crate::values::{RepoName, TreePath};
 
 /// The settings of `sceneshift serve`.
@@ -39,6 +39,9 @@ pub struct PrimaryConfig {
     /// How to log.
     #[serde(default)]
     pub log_format: LogFormat,
+    /// How much is read again each day.
+    #[serde(default)]
+    pub scrub: ScrubConfig,
     /// The staging trees.
     #[serde(default)]
     pub repos: BTreeMap<RepoName, PrimaryRepo>,

@@ -158,8 +158,10 @@ impl Dir {
         move |errno| DiskError::new(operation, path, errno)
     }
 
-    /// Passes on how a call ended that changes entries, or what is known of them.
-    fn changed<T>(&self, outcome: Result<T, DiskError>) -> Result<T, DiskError> {
+    /// Makes a call that changes entries, or what is known of them.
+    fn change<T>(&self, call: impl FnOnce() -> Result<T, DiskError>) -> Result<T, DiskError> {
+        seam::allow(&self.path)?;
+        let outcome = call();
         seam::tell(Event::Changed(&self.path));
         outcome
     }
@@ -252,108 +254,109 @@ impl Dir {
 
     /// Makes the directory `name`. The process's umask applies to `mode`.
     pub fn make_dir<N: Step + ?Sized>(&self, name: &N, mode: u32) -> Result<(), DiskError> {
-        self.changed(
+        self.change(|| {
             nix::sys::stat::mkdirat(&self.fd, name.step(), Mode::from_bits_truncate(mode))
-                .map_err(self.failed("make the directory", name)),
-        )
+                .map_err(self.failed("make the directory", name))
+        })
     }
 
     /// Makes the file `name`, which must not exist, open for writing.
     pub fn create_file<N: Step + ?Sized>(&self, name: &N, mode: u32) -> Result<File, DiskError> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let fd = nix::fcntl::openat(&self.fd, name.step(), flags, Mode::from_bits_truncate(mode))
-            .map_err(self.failed("make the file", name));
-        self.changed(fd).map(File::from)
+        self.change(|| {
+            let fd = nix::fcntl::openat(&self.fd, name.step(), flags, Mode::from_bits_truncate(mode));
+            fd.map(File::from).map_err(self.failed("make the file", name))
+        })
     }
 
     /// Makes the symbolic link `name`.
     pub fn symlink<N: Step + ?Sized>(&self, target: &[u8], name: &N) -> Result<(), DiskError> {
-        self.changed(
+        self.change(|| {
             nix::unistd::symlinkat(OsStr::from_bytes(target), &self.fd, name.step())
-                .map_err(self.failed("make the link", name)),
-        )
+                .map_err(self.failed("make the link", name))
+        })
     }
 
     /// Makes `name` in `to` another hard link to this directory's `from`.
     pub fn link<A: Step + ?Sized, B: Step + ?Sized>(&self, from: &A, to: &Dir, name: &B) -> Result<(), DiskError> {
-        self.changed(
+        self.change(|| {
             nix::unistd::linkat(&self.fd, from.step(), &to.fd, name.step(), LinkatFlags::empty())
-                .map_err(to.failed("link", name)),
-        )
+                .map_err(to.failed("link", name))
+        })
     }
 
     /// Sets the permission bits of the file or directory `name`.
     pub fn set_mode<N: Step + ?Sized>(&self, name: &N, mode: u32) -> Result<(), DiskError> {
         let mode = Mode::from_bits_truncate(mode);
-        self.changed(
+        self.change(|| {
             nix::sys::stat::fchmodat(&self.fd, name.step(), mode, FchmodatFlags::FollowSymlink)
-                .map_err(self.failed("set the mode of", name)),
-        )
+                .map_err(self.failed("set the mode of", name))
+        })
     }
 
     /// Sets the directory's own permission bits.
     pub fn set_own_mode(&self, mode: u32) -> Result<(), DiskError> {
-        self.changed(
+        self.change(|| {
             nix::sys::stat::fchmod(&self.fd, Mode::from_bits_truncate(mode))
-                .map_err(DiskError::at("set the mode of", &self.path)),
-        )
+                .map_err(DiskError::at("set the mode of", &self.path))
+        })
     }
 
     /// Gives the directory to a group, the owner staying who it is.
     pub fn set_own_group(&self, group: u32) -> Result<(), DiskError> {
-        self.changed(
+        self.change(|| {
             nix::unistd::fchown(&self.fd, None, Some(group.into()))
-                .map_err(DiskError::at("set the group of", &self.path)),
-        )
+                .map_err(DiskError::at("set the group of", &self.path))
+        })
     }
 
     /// Gives `name` to a group, the owner staying who it is.
     pub fn set_group<N: Step + ?Sized>(&self, name: &N, group: u32) -> Result<(), DiskError> {
-        self.changed(
+        self.change(|| {
             nix::unistd::fchownat(&self.fd, name.step(), None, Some(group.into()), AtFlags::AT_SYMLINK_NOFOLLOW)
-                .map_err(self.failed("set the group of", name)),
-        )
+                .map_err(self.failed("set the group of", name))
+        })
     }
 
     /// Sets mtime and atime of `name`, in nanoseconds since 1970.
     pub fn set_mtime<N: Step + ?Sized>(&self, name: &N, mtime: i64) -> Result<(), DiskError> {
         let time = TimeSpec::new(mtime.div_euclid(1_000_000_000), mtime.rem_euclid(1_000_000_000));
-        self.changed(
+        self.change(|| {
             nix::sys::stat::utimensat(&self.fd, name.step(), &time, &time, UtimensatFlags::NoFollowSymlink)
-                .map_err(self.failed("set the time of", name)),
-        )
+                .map_err(self.failed("set the time of", name))
+        })
     }
 
     // ---- moving and removing ----
 
     /// Renames this directory's `from` to `name` in `to`; what stood there is replaced where the system can.
     pub fn rename<A: Step + ?Sized, B: Step + ?Sized>(&self, from: &A, to: &Dir, name: &B) -> Result<(), DiskError> {
-        self.changed(
-            nix::fcntl::renameat(&self.fd, from.step(), &to.fd, name.step()).map_err(to.failed("rename to", name)),
-        )
+        self.change(|| {
+            nix::fcntl::renameat(&self.fd, from.step(), &to.fd, name.step()).map_err(to.failed("rename to", name))
+        })
     }
 
     /// Swaps this directory's `from` and `name` in `to`, both of which exist, in one step.
     pub fn exchange<A: Step + ?Sized, B: Step + ?Sized>(&self, from: &A, to: &Dir, name: &B) -> Result<(), DiskError> {
-        self.changed(
+        self.change(|| {
             nix::fcntl::renameat2(&self.fd, from.step(), &to.fd, name.step(), RenameFlags::RENAME_EXCHANGE)
-                .map_err(to.failed("exchange", name)),
-        )
+                .map_err(to.failed("exchange", name))
+        })
     }
 
     /// Removes the file or link `name`.
     pub fn remove_file<N: Step + ?Sized>(&self, name: &N) -> Result<(), DiskError> {
-        self.changed(
+        self.change(|| {
             nix::unistd::unlinkat(&self.fd, name.step(), UnlinkatFlags::NoRemoveDir)
-                .map_err(self.failed("remove", name)),
-        )
+                .map_err(self.failed("remove", name))
+        })
     }
 
     /// Removes the empty directory `name`.
     pub fn remove_dir<N: Step + ?Sized>(&self, name: &N) -> Result<(), DiskError> {
-        self.changed(
-            nix::unistd::unlinkat(&self.fd, name.step(), UnlinkatFlags::RemoveDir).map_err(self.failed("remove", name)),
-        )
+        self.change(|| {
+            nix::unistd::unlinkat(&self.fd, name.step(), UnlinkatFlags::RemoveDir).map_err(self.failed("remove", name))
+        })
     }
 
     /// Removes `name`, whatever it is, with all that is in it. What is gone already is no error.
@@ -385,6 +388,7 @@ impl Dir {
     /// Makes the file `name` durable, with its mode and time; the name itself is the directory's.
     pub fn sync_file<N: Step + ?Sized>(&self, name: &N) -> Result<(), DiskError> {
         let file = self.open_file(name)?;
+        seam::allow(&self.path)?;
         file.sync_all().map_err(DiskError::at("sync", &self.path_of(name)))?;
         seam::tell(Event::Synced(&self.path, file.as_fd()));
         Ok(())
@@ -392,6 +396,7 @@ impl Dir {
 
     /// Makes the directory's entries durable.
     pub fn sync(&self) -> Result<(), DiskError> {
+        seam::allow(&self.path)?;
         nix::unistd::fsync(&self.fd).map_err(DiskError::at("sync", &self.path))?;
         seam::tell(Event::Synced(&self.path, self.fd.as_fd()));
         Ok(())
@@ -399,6 +404,7 @@ impl Dir {
 
     /// Makes everything durable that was written to this directory's file system before.
     pub fn sync_file_system(&self) -> Result<(), DiskError> {
+        seam::allow(&self.path)?;
         nix::unistd::syncfs(&self.fd).map_err(DiskError::at("sync the file system of", &self.path))?;
         seam::tell(Event::FileSystemSynced(&self.path));
         Ok(())

@@ -13,8 +13,10 @@ pub fn replace_file<N: Step + ?Sized>(dir: &Dir, name: &N, content: &[u8], mode:
     remove_if_there(dir, &temporary)?;
     let mut file = dir.create_file(temporary.as_str(), mode)?;
     let path = dir.path_of(temporary.as_str());
+    seam::allow(&path)?;
     file.write_all(content).map_err(DiskError::at("write", &path))?;
     seam::tell(Event::Changed(dir.path()));
+    seam::allow(&path)?;
     file.sync_all().map_err(DiskError::at("sync", &path))?;
     seam::tell(Event::Synced(dir.path(), file.as_fd()));
     dir.rename(temporary.as_str(), dir, name)?;

@@ -27,6 +27,7 @@ impl BlobWriter<'_> {
     /// Takes the next bytes.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), FarmError> {
         let path = self.farm.data.tmp.path_of(self.name.as_str());
+        seam::allow(&path)?;
         self.file.write_all(bytes).map_err(DiskError::at("write", &path))?;
         seam::tell(Event::Changed(&path));
         self.hasher.update(bytes);

@@ -32,6 +32,10 @@ struct Piece<'a> {
 impl Farm {
     /// Builds what `plan` misses, and its generation, durably; `current` is not touched. All blobs must be here.
     pub fn build(&self, plan: &Plan, progress: &Progress) -> Result<Built, FarmError> {
+        self.build_all(plan, progress).inspect_err(|_| self.note_litter())
+    }
+
+    fn build_all(&self, plan: &Plan, progress: &Progress) -> Result<Built, FarmError> {
         let mut files = 0u64;
         for shared in plan.missing.values() {
             files += self.tree(&shared.tree)?.totals().files;

@@ -36,6 +36,11 @@ impl Farm {
     /// Removes generations that no retention keeps, and what only they needed. Repos without a retention are left alone, and so are
     /// the current and the pinned generation, whatever their age.
     pub fn prune(&self, retentions: &BTreeMap<RepoName, Retention>, progress: &Progress) -> Result<Pruned, FarmError> {
+        self.remove_litter()?;
+        self.prune_old(retentions, progress).inspect_err(|_| self.note_litter())
+    }
+
+    fn prune_old(&self, retentions: &BTreeMap<RepoName, Retention>, progress: &Progress) -> Result<Pruned, FarmError> {
         let mut old = Vec::new();
         for (repo, retention) in retentions {
             old.extend(self.old_generations(repo, *retention)?.into_iter().map(|commit| (repo.clone(), commit)));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::index::Forget;
 use super::layout::{ENVIRONMENTS_LINK, environments_link};
@@ -32,6 +32,27 @@ impl Farm {
         self.follow_move(&generations)?;
         self.link_environments(&generations)?;
         self.finish_healing(&renewed)
+    }
+
+    /// Says that something may stand in its place that no record names: what was being built or removed when a call failed.
+    pub(super) fn note_litter(&self) {
+        self.littered.store(true, Ordering::Relaxed);
+    }
+
+    /// Removes it, as the next start would.
+    pub(super) fn remove_litter(&self) -> Result<(), FarmError> {
+        if !self.littered.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        // What was written and is not vouched for yet is no litter.
+        self.settle()?;
+        let generations = self.index.generations()?;
+        let vouched = generations.iter().map(|(repo, commit, _)| (repo.clone(), *commit)).collect();
+        if !self.shows_something_unknown(&vouched)? {
+            self.remove_unvouched(&generations, &vouched)?;
+        }
+        self.littered.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     fn known_repos(&self) -> Result<Vec<RepoName>, FarmError> {

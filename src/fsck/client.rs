@@ -8,7 +8,7 @@ mod places;
 use std::path::{Path, PathBuf};
 
 use super::found::{Found, Since};
-use super::{Counts, FsckError};
+use super::{Counts, FsckError, Part};
 use crate::disk::Dir;
 use crate::farm::{BlobKey, Index, SharedName, Survey};
 use crate::findings::{BlobFile, ClientFinding, Holder};
@@ -22,6 +22,7 @@ pub(super) fn check(
     dir: &Dir,
     path: &Path,
     index: &Index,
+    part: Part,
     since: Since,
     found: &Found,
     progress: &Progress,
@@ -32,7 +33,7 @@ pub(super) fn check(
         survey.built.keys().filter_map(|name| Some(survey.trees.get(&name.tree())?.totals().files)).sum();
     progress.begin(Phase::Checking, survey.blobs.len() as u64 + entries, bytes);
     let recorded = recorded_path(&survey, path);
-    let mut check = Check { dir, recorded, path, survey: &survey, index_lost: false, since, found, progress };
+    let mut check = Check { dir, recorded, path, survey: &survey, part, index_lost: false, since, found, progress };
     check.index_lost = check.repos()?;
     let needs = check.objects();
     let present = check.look_at_blob_files(&needs)?;
@@ -57,6 +58,8 @@ struct Check<'a> {
     /// Where the index says it is.
     recorded: PathBuf,
     survey: &'a Survey,
+    /// Which blob files, shared trees and generations are looked at.
+    part: Part,
     /// Something is live that the index does not know: what looks foreign may be what is served.
     index_lost: bool,
     since: Since,

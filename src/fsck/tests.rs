@@ -2,6 +2,7 @@
 
 mod blob_files;
 mod crash;
+mod faults;
 mod good;
 mod index;
 mod links;
@@ -42,12 +43,25 @@ impl Client {
     }
 
     fn found(&self) -> Vec<ClientFinding> {
-        let findings = self.check().findings.into_iter();
+        let findings = self.check().findings;
+        assert_eq!(self.scrubbed(), findings, "a scrub finds the same, part by part");
+        let findings = findings.into_iter();
         let client = findings.map(|finding| match finding {
             Finding::Client(finding) => finding,
             Finding::Primary(finding) => panic!("{finding:?} on a client"),
         });
         client.collect()
+    }
+
+    /// What the parts together give.
+    fn scrubbed(&self) -> Vec<Finding> {
+        let (found, progress) = (Found::default(), Progress::default());
+        let (dir, index) = (self.farm.data_dir(), Index::open_read_only(&self.data("index")).unwrap());
+        let (opened, path) = (Dir::open(&dir).unwrap(), dir.canonicalize().unwrap());
+        for byte in 0..=u8::MAX {
+            client::check(&opened, &path, &index, Part::Byte(byte), Since::Ever, &found, &progress).unwrap();
+        }
+        found.into_sorted()
     }
 
     fn data(&self, path: &str) -> PathBuf {

@@ -91,7 +91,7 @@ async fn hear_out(mut body: Body) {
 }
 
 fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<LengthLimitError>())
+    std::iter::successors(Some(error), |error| error.source()).any(<dyn std::error::Error>::is::<LengthLimitError>)
 }
 
 /// The text of the error at the bottom: axum's own words say nothing that the status does not.

@@ -3,6 +3,9 @@
 //! Stat records are written as they gather, before the commit that they come from, and also where no commit comes of it: each says
 //! something true by itself (this file has that content, which is stored), and it spares the next try the reading. Only the last batch goes
 //! with the commit. So memory does not grow with the size of staging.
+//!
+//! A stat record vouches for a tree. So where trees could not be written, no record is written any more: the next commit would believe it, and
+//! name what is not there.
 
 use std::sync::Mutex;
 
@@ -31,6 +34,8 @@ struct Gathered {
     tree_bytes: usize,
     records: Vec<Record>,
     recorded: usize,
+    /// Trees were lost on their way.
+    lost_trees: bool,
 }
 
 impl<'a> Sink<'a> {
@@ -80,11 +85,12 @@ impl<'a> Sink<'a> {
 impl Gathered {
     fn write_trees(&mut self, guard: &CommitGuard<'_>) -> Result<(), StoreError> {
         self.tree_bytes = 0;
-        guard.write_trees(std::mem::take(&mut self.trees))
+        guard.write_trees(std::mem::take(&mut self.trees)).inspect_err(|_| self.lost_trees = true)
     }
 
     fn take_records(&mut self) -> Vec<Record> {
         self.recorded = 0;
-        std::mem::take(&mut self.records)
+        let records = std::mem::take(&mut self.records);
+        if self.lost_trees { Vec::new() } else { records }
     }
 }

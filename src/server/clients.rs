@@ -124,8 +124,8 @@ pub(super) async fn list(
     Allowed(rights): Allowed,
     _: Query<Nothing>,
 ) -> axum::Json<Fleet> {
-    let mut fleet = Fleet { clients: primary.clients.members(), failed_commits: primary.failed_commits() };
-    rights.narrow_fleet(&mut fleet.clients);
-    rights.narrow_failed(&mut fleet.failed_commits);
+    let (clients, failed_commits) = (primary.clients.members(), primary.failed_commits());
+    let mut fleet = Fleet { clients, failed_commits, scrub: primary.scrub.status() };
+    rights.narrow_fleet(&mut fleet);
     axum::Json(fleet)
 }

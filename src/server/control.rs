@@ -30,6 +30,7 @@ async fn status(State(primary): State<Shared>, _: Query<Nothing>) -> axum::Json<
     axum::Json(PrimaryStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         repos: primary.repos.values().map(head).collect(),
+        scrub: primary.scrub.status(),
     })
 }
 

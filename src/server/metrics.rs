@@ -17,6 +17,7 @@ use prometheus_client::registry::Registry;
 
 use super::state::Shared;
 use crate::http::{Nothing, Query, Refusal};
+use crate::scrub;
 use crate::values::RepoName;
 
 /// The media type of the text that is answered.
@@ -65,6 +66,7 @@ pub(super) struct Metrics {
     head_sequence: Family<OfRepo, Gauge<u64, AtomicU64>>,
     commit_failing: Family<OfRepo, Gauge>,
     clients_behind: Family<OfRepo, Gauge>,
+    scrub: scrub::Metrics,
     http_requests: Family<HttpLabels, Counter>,
     /// Streams of a whole commit, begun.
     pub(super) fetches: Counter,
@@ -82,6 +84,7 @@ impl Metrics {
     /// All counters at zero.
     pub(super) fn new() -> Self {
         let mut registry = Registry::with_prefix("sceneshift");
+        let scrub = scrub::Metrics::register(&mut registry);
         let commits = Family::default();
         registry.register("commits", "Attempts to commit", commits.clone());
         let histogram: fn() -> Histogram = || Histogram::new(COMMIT_SECONDS);
@@ -112,6 +115,7 @@ impl Metrics {
             head_sequence,
             commit_failing,
             clients_behind,
+            scrub,
             http_requests,
             fetches,
             object_requests,
@@ -158,6 +162,7 @@ pub(super) async fn show(State(primary): State<Shared>, _: Query<Nothing>) -> Re
         metrics.set_failing(name, repo.failure.get().is_some());
         metrics.set_behind(name, count(primary.clients.behind(name, repo.head_id())));
     }
+    metrics.scrub.set(primary.scrub.status().as_ref());
     let mut text = String::new();
     encode(&mut text, &metrics.registry).map_err(|error| Refusal::internal(&error))?;
     Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], text).into_response())

@@ -21,6 +21,7 @@ use crate::datadir::{DataDir, Kind};
 use crate::http::Refusal;
 use crate::ingest;
 use crate::progress::Progress;
+use crate::scrub::{self, Scrub};
 use crate::store::{ReadStore, Store, StoreError};
 use crate::values::{CommitId, RepoName, TreeId, TreePath};
 use crate::wire::api::{CommitInfo, FailedCommit};
@@ -59,6 +60,12 @@ pub(super) struct Primary {
     pub(super) jobs: TaskTracker,
     /// How far GC is, and the way to end it.
     pub(super) gc_progress: Progress,
+    /// Which part of the store is read again when.
+    pub(super) scrub: Scrub,
+    /// The pace of that, and the way to end it.
+    pub(super) scrub_progress: Progress,
+    /// The way to end a repair of what it found. At no pace: commits wait for it.
+    pub(super) scrub_repair: Progress,
 }
 
 /// One configured repo.
@@ -88,6 +95,7 @@ impl Primary {
         let data = DataDir::open(&config.data_dir, Kind::Primary)?;
         let store = Arc::new(Store::open(&data)?);
         let metrics = Metrics::new();
+        let scrub = Scrub::new(config.scrub.pass(), store.scrub_note()?.as_deref(), super::scrub::now());
         let mut repos = BTreeMap::new();
         for (name, repo) in config.repos {
             store.set_staging(&name, &repo.staging_dir)?;
@@ -107,6 +115,9 @@ impl Primary {
             cut: CancellationToken::new(),
             jobs: TaskTracker::new(),
             gc_progress: Progress::default(),
+            scrub,
+            scrub_progress: Progress::paced(scrub::RATE),
+            scrub_repair: Progress::default(),
         });
         for repo in primary.repos.values() {
             primary.announce(repo)?;

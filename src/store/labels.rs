@@ -16,6 +16,7 @@ use crate::values::{CommitId, RepoName, TagName};
 
 const STAGING: &[u8] = b"staging\0";
 const FAILED: &[u8] = b"failed-commit\0";
+const SCRUB: &[u8] = b"scrub";
 
 impl Store {
     /// Gives a commit of `repo` a name, which is taken from the commit that had it. GC keeps a commit that has one.
@@ -115,6 +116,23 @@ impl Store {
     pub fn failed_commit(&self, repo: &RepoName) -> Result<Option<Vec<u8>>, StoreError> {
         let key = [FAILED, repo.as_str().as_bytes()].concat();
         Ok(read::record(self, Family::Meta, &key)?.map(|record| record.to_vec()))
+    }
+
+    /// Notes how far the scrub is. Synced: it comes once for each part, and says what is left of damage.
+    pub fn set_scrub_note(&self, note: &[u8]) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        batch.put_cf(Family::Meta.handle(&self.db), SCRUB, note);
+        self.write(Family::Meta, batch, Sync::Now)
+    }
+
+    /// How far the scrub is, as it was noted last.
+    pub fn scrub_note(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        match read::record(self, Family::Meta, SCRUB) {
+            Ok(note) => Ok(note.map(|note| note.to_vec())),
+            // A note that is lost begins the scrub anew; it must not keep the primary from starting.
+            Err(StoreError::Damaged { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Where each repo's staging directory was when it was last served.

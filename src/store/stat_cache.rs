@@ -2,6 +2,7 @@
 
 use super::family::{Family, repo_key};
 use super::read;
+use super::read::ReadStore;
 use super::{Store, StoreError};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::values::{BlobId, Name, RepoName, TreeId, TreePath};
@@ -74,17 +75,6 @@ impl Store {
         }
     }
 
-    /// Shows everything that is known of any repo's staging. Records that do not decode are passed over, as everywhere.
-    pub fn each_stat_record(
-        &self,
-        visit: &mut dyn FnMut(RepoName, TreePath, StatRecord) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        read::each(self, Family::StatCache, b"", |key, value| {
-            let Some((repo, dir)) = parse_key(key) else { return Ok(()) };
-            decode(value).map_or(Ok(()), |record| visit(repo, dir, record))
-        })
-    }
-
     /// The directories of a repo's staging that something is known of, ascending by their paths' bytes.
     pub fn stat_cached_dirs(&self, repo: &RepoName) -> Result<Vec<TreePath>, StoreError> {
         let prefix = repo_key(repo, b"");
@@ -95,6 +85,17 @@ impl Store {
         })?;
         Ok(dirs)
     }
+}
+
+/// Shows everything that is known of any repo's staging. Records that do not decode are passed over, as everywhere.
+pub fn each_stat_record<S: ReadStore>(
+    store: &S,
+    visit: &mut dyn FnMut(RepoName, TreePath, StatRecord) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    read::each(store, Family::StatCache, b"", |key, value| {
+        let Some((repo, dir)) = parse_key(key) else { return Ok(()) };
+        decode(value).map_or(Ok(()), |record| visit(repo, dir, record))
+    })
 }
 
 fn parse_key(key: &[u8]) -> Option<(RepoName, TreePath)> {

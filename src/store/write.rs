@@ -105,6 +105,7 @@ impl<'a> CommitGuard<'a> {
         };
         if !there {
             let family = Family::Blobs;
+            seam::allow(self.store.db.path())?;
             let put = self.store.db.put_cf(family.handle(&self.store.db), id.as_bytes(), record());
             put.map_err(|source| StoreError::Write { family, source })?;
             seam::tell(Event::Database { path: self.store.db.path(), synced: false });
@@ -235,6 +236,7 @@ impl Store {
         }
         let mut options = WriteOptions::default();
         options.set_sync(sync == Sync::Now);
+        seam::allow(self.db.path())?;
         self.db.write_opt(batch, &options).map_err(|source| StoreError::Write { family, source })?;
         seam::tell(Event::Database { path: self.db.path(), synced: sync == Sync::Now });
         Ok(())

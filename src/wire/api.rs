@@ -386,6 +386,29 @@ pub struct ClientReport {
     /// Its gate, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateStatus>,
+    /// What it reads again in the background, unless that is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrub: Option<ScrubStatus>,
+}
+
+/// What a daemon has read again in the background, and found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ScrubStatus {
+    /// Records and files read, ever.
+    pub objects: u64,
+    /// Bytes of contents read and hashed, ever.
+    pub bytes: u64,
+    /// What was found damaged, ever, each thing once.
+    pub findings: u64,
+    /// How many of these could not be repaired yet.
+    pub unrepaired: u64,
+    /// The first of those, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_unrepaired: Option<String>,
+    /// When everything had been read once more, RFC 3339; absent until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_pass: Option<String>,
 }
 
 /// What goes on in a gate.
@@ -422,6 +445,9 @@ pub struct Fleet {
     /// The repos whose last commit failed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub failed_commits: BTreeMap<RepoName, FailedCommit>,
+    /// What the primary itself reads again in the background, unless that is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrub: Option<ScrubStatus>,
 }
 
 /// Answers a client's report.
@@ -505,6 +531,9 @@ pub struct PrimaryStatus {
     pub version: String,
     /// The head of each repo; null where it has no commit yet.
     pub repos: BTreeMap<RepoName, Option<CommitId>>,
+    /// What it reads again in the background, unless that is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrub: Option<ScrubStatus>,
 }
 
 /// Which repos to sync now: `POST /sync` on a client's control socket.

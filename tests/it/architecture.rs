@@ -38,6 +38,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("puppet", &["values", "config", "pause", "tls"]),
     // Ports, sockets and TLS, of all that listens.
     ("connections", &["http", "puppet"]),
+    // Checks: it only finds, repairing is the server's and the client's. A scrub says when a daemon checks which part of its own.
+    ("fsck", &["values", "codec", "progress", "findings", "disk", "datadir", "store", "farm"]),
+    ("scrub", &["values", "findings", "wire"]),
     // The primary.
     ("ingest", &["values", "codec", "progress", "findings", "disk", "store", "wire"]),
     (
@@ -56,6 +59,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "ingest",
             "puppet",
             "connections",
+            "fsck",
+            "scrub",
             "notify",
         ],
     ),
@@ -80,10 +85,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "gate",
             "connections",
             "notify",
+            "fsck",
+            "scrub",
         ],
     ),
-    // Checks: it only finds, repairing is the server's and the client's.
-    ("fsck", &["values", "codec", "progress", "findings", "disk", "datadir", "store", "farm"]),
     // People. Nobody uses this but `main`.
     (
         "cli",
@@ -117,7 +122,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("rocksdb", &["store", "farm"]),
     ("axum", &["http", "server", "client"]),
     ("tower_http", &["http", "server", "client"]),
-    ("prometheus_client", &["http", "server", "client", "gate"]),
+    ("prometheus_client", &["http", "server", "client", "gate", "scrub"]),
     ("hyper", &["connections", "gate"]),
     ("hyper_util", &["connections", "gate"]),
     ("tokio_rustls", &["connections"]),

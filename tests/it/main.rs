@@ -22,6 +22,7 @@ mod r10k;
 mod real_server;
 mod refused;
 mod same;
+mod scrub;
 mod secrets;
 mod sequence;
 mod served;

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::objects::Needs;
 use super::pieces::Retired;
 use super::{Check, FsckError, file, place};
-use crate::disk::{Dir, DiskError, Kind, Stat};
+use crate::disk::{self, Dir, DiskError, Kind, Stat};
 use crate::farm::{BlobKey, BlobRecord, blob_mtime};
 use crate::findings::{ClientFinding, Holder};
 use crate::values::{BlobId, Hasher, Name, TreePath};
@@ -28,7 +28,8 @@ impl Check<'_> {
         let mut shards = Vec::new();
         for shard in blobs.list()? {
             match blobs.stat(&shard.name)?.kind {
-                Kind::Dir => shards.push(shard.name),
+                Kind::Dir if self.part.has_shard(shard.name.as_bytes()) => shards.push(shard.name),
+                Kind::Dir => {}
                 _ => self.foreign(&blobs, &shard.name, place(&["blobs"]).join(&shard.name))?,
             }
         }
@@ -37,7 +38,8 @@ impl Check<'_> {
             a.extend(b);
             Ok(a)
         })?;
-        for key in self.survey.blobs.keys().filter(|key| !present.contains_key(key)) {
+        let wanted = self.survey.blobs.keys().filter(|key| self.part.holds(key.id.as_bytes()));
+        for key in wanted.filter(|key| !present.contains_key(key)) {
             self.find(ClientFinding::BlobFileMissing { file: file(*key) });
         }
         Ok(present)
@@ -90,7 +92,13 @@ impl Check<'_> {
         let name = key.file_name();
         let found = match stat.kind {
             Kind::File => match dir.open_file(name.as_str()) {
-                Ok(file) => Some(self.hash(file, &dir.path_of(name.as_str()), buffer)?),
+                Ok(file) => {
+                    if !self.part.is_all() {
+                        // What is read again and again in the background should be what the disk has.
+                        disk::forget_cached(&file);
+                    }
+                    Some(self.hash(file, &dir.path_of(name.as_str()), buffer)?)
+                }
                 // The daemon renames new files over old ones, so that only another's hand removes one.
                 Err(error) if error.is_not_found() => None,
                 Err(error) => return Err(error.into()),

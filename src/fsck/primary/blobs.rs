@@ -8,8 +8,8 @@ use super::Check;
 use super::trees::Needed;
 use crate::codec::{BlobRecord, decode_blob_record};
 use crate::findings::PrimaryFinding;
-use crate::store::{Family, ReadStore, StoreError};
-use crate::values::{BlobId, ChunkList, Hasher, TreeId};
+use crate::store::{Family, ReadStore, StoreError, StoredBlob, each_stat_record};
+use crate::values::{BlobId, Chunk, ChunkList, Hasher, TreeId};
 
 /// What is stored under the ids of blobs.
 #[derive(Default)]
@@ -31,10 +31,10 @@ impl Blobs {
     }
 }
 
-impl Check<'_> {
+impl<S: ReadStore + Sync> Check<'_, S> {
     /// Hashes everything that is stored whole, and reads the lists of what is not.
     pub(super) fn blobs(&self) -> Result<Blobs, StoreError> {
-        let shards = (0..=u8::MAX).into_par_iter().map(|first| self.shard(first));
+        let shards = self.part.first_bytes().into_par_iter().map(|first| self.shard(first));
         shards.try_reduce(Blobs::default, |a, b| Ok(a.join(b)))
     }
 
@@ -129,6 +129,9 @@ impl Check<'_> {
                     whole = false;
                     self.find(PrimaryFinding::ChunkLength { blob, chunk: chunk.id });
                 }
+                None if !self.part.holds(chunk.id.as_bytes()) => {
+                    whole &= self.chunk_beside(blob, chunk, needed, &mut hasher)?;
+                }
                 None => {
                     whole = false;
                     if needed && self.look_up(chunk.id)? == LookedUp::Absent {
@@ -146,13 +149,37 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// Reads a chunk of another part. Gives whether it is sound; that it is not is told there, that it does not fit its list is told here.
+    fn chunk_beside(&self, blob: BlobId, chunk: &Chunk, needed: bool, hasher: &mut Hasher) -> Result<bool, StoreError> {
+        let length = match self.store.blob(&chunk.id) {
+            Ok(Some(StoredBlob::Whole(content))) if BlobId::of(&content) == chunk.id => {
+                hasher.update(&content);
+                content.len() as u64
+            }
+            Ok(Some(StoredBlob::Chunked(_))) => 0,
+            Ok(None) => {
+                if needed {
+                    self.find(PrimaryFinding::ChunkMissing { blob, chunk: chunk.id });
+                }
+                return Ok(false);
+            }
+            Ok(Some(StoredBlob::Whole(_))) | Err(StoreError::Damaged { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let fits = length == u64::from(chunk.length);
+        if !fits {
+            self.find(PrimaryFinding::ChunkLength { blob, chunk: chunk.id });
+        }
+        Ok(fits)
+    }
+
     /// Whether what the stat cache vouches for is stored. A record that vouches for more keeps content from being read that is not there.
     pub(super) fn stat_cache(&self, needed: &Needed, blobs: &Blobs) -> Result<(), StoreError> {
         let tree_is_there = |id: &TreeId| match needed.has_tree(id) {
             true => Ok(true),
             false => or_damaged(self.store.tree_is_there(id)),
         };
-        let walked = self.store.each_stat_record(&mut |repo, dir, record| {
+        let walked = each_stat_record(self.store, &mut |repo, dir, record| {
             let mut honest = record.tree().map_or(Ok(true), |id| tree_is_there(&id))?;
             for file in record.files() {
                 let there = blobs.sizes.contains_key(&file.id) || or_damaged(self.store.blob_is_there(&file.id))?;

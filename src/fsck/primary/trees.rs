@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
 
-use super::Check;
+use super::{Check, Part};
 use crate::codec::{decode_commit, decode_tree};
 use crate::findings::{At, PrimaryFinding};
 use crate::store::{Family, Key, ReadStore, StoreError};
@@ -62,7 +62,7 @@ struct Named {
     claim: Claim,
 }
 
-impl Check<'_> {
+impl<S: ReadStore + Sync> Check<'_, S> {
     /// Hashes every commit, and looks what heads and tags name.
     pub(super) fn commits(&self) -> Result<Commits, StoreError> {
         let mut commits = Commits::new();
@@ -149,7 +149,7 @@ impl Check<'_> {
             level = Vec::new();
             for (named, tree) in now.into_iter().zip(read) {
                 needed.trees.insert(named.id, tree.as_ref().map(Tree::totals));
-                tree.iter().for_each(|tree| name_entries(tree, &named.claim, &mut needed, &mut level));
+                tree.iter().for_each(|tree| name_entries(tree, &named.claim, self.part, &mut needed, &mut level));
             }
             depth += 1;
         }
@@ -188,6 +188,9 @@ impl Check<'_> {
     fn other_trees(&self, needed: &mut Needed) -> Result<(), StoreError> {
         let mut others = 0;
         let walked = self.store.each_record(Family::Trees, &mut |key, value| {
+            if !self.part.holds(key) {
+                return Ok(());
+            }
             match <[u8; 32]>::try_from(key).map(TreeId::from_bytes) {
                 Ok(id) if needed.trees.contains_key(&id) => return Ok(()),
                 Ok(id) => {
@@ -206,10 +209,11 @@ impl Check<'_> {
 }
 
 /// Notes what a tree names: blobs to be looked for, trees to be walked.
-fn name_entries(tree: &Tree, at: &Claim, needed: &mut Needed, next: &mut Vec<Named>) {
+fn name_entries(tree: &Tree, at: &Claim, part: Part, needed: &mut Needed, next: &mut Vec<Named>) {
     for (name, entry) in tree.entries() {
         let claim = || Claim { commit: at.commit, path: at.path.join(name) };
         match entry {
+            Entry::File { id, .. } if !part.holds(id.as_bytes()) => {}
             Entry::File { id, size, .. } => {
                 let claims = needed.blobs.entry(*id).or_default();
                 if claims.iter().all(|(said, _)| said != size) {

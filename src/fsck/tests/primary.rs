@@ -36,6 +36,12 @@ impl Primary {
         let data = self.store.close();
         let report = check(&data, &Access::Locked, &Progress::default()).unwrap();
         assert_eq!(report.kind, Kind::Primary);
+        let (store, found) = (Store::open_read_only(&data.join("store")).unwrap(), Found::default());
+        for byte in 0..=u8::MAX {
+            let part = super::super::primary::run(&store.snapshot(), Part::Byte(byte), &found, &Progress::default());
+            part.unwrap();
+        }
+        assert_eq!(found.into_sorted(), report.findings, "a scrub finds the same, part by part");
         let primary = report.findings.into_iter().map(|finding| match finding {
             Finding::Primary(finding) => finding,
             Finding::Client(finding) => panic!("{finding:?} on a primary"),

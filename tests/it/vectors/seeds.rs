@@ -41,6 +41,10 @@ pub(crate) fn seeds(files: &[File]) -> BTreeMap<String, Vec<u8>> {
     seeds.extend(documents());
     seeds.extend(settings());
     seeds.extend(patterns());
+    seeds.extend(ignored());
+    seeds.extend(asked());
+    seeds.extend(spoken());
+    seeds.extend(steps());
     seeds
 }
 
@@ -63,7 +67,7 @@ fn documents() -> Vec<(String, Vec<u8>)> {
     let report = ClientReport {
         version: "0.1.0".into(),
         repos: [("r".parse().expect("a good name"), status)].into(),
-        gate: None,
+        ..ClientReport::default()
     };
     let problem = Problem {
         kind: "about:blank".into(),
@@ -112,5 +116,61 @@ fn patterns() -> [(String, Vec<u8>); 3] {
         ("shared_dirs/environments".into(), b"environments/*\nenvironments/production".to_vec()),
         ("shared_dirs/modules".into(), b"environments/*/*modules/*\nenvironments/a/site-modules/b".to_vec()),
         ("shared_dirs/many-stars".into(), b"a*b*c*\naXbYc".to_vec()),
+    ]
+}
+
+/// Patterns, and a path in the last line.
+fn ignored() -> [(String, Vec<u8>); 3] {
+    [
+        ("ignore/swap-files".into(), b"*.swp\nenvironments/production/.x.swp".to_vec()),
+        ("ignore/taken-in-again".into(), b"*.log\n!keep.log\na/keep.log".to_vec()),
+        ("ignore/anchored".into(), b"/top\nspec/\n[a-c]?\n**/doc\na/b/doc".to_vec()),
+    ]
+}
+
+/// What agents ask: a path, a query and a form.
+fn asked() -> [(String, Vec<u8>); 4] {
+    let lines = |path: &str, query: &str, form: &str| format!("{path}\n{query}\n{form}").into_bytes();
+    [
+        (
+            "agent_request/catalog".into(),
+            lines("/puppet/v3/catalog/node1", "environment=production", "facts=%257B%257D&environment=production"),
+        ),
+        ("agent_request/report".into(), lines("/puppet/v3/report/node1", "environment=dev", "")),
+        (
+            "agent_request/hidden".into(),
+            lines("/puppet/v3/report/%2e%2e/catalog/x", "%65nvironment=a&environment=b", ""),
+        ),
+        ("agent_request/certificate".into(), lines("/puppet-ca/v1/certificate/ca", "", "")),
+    ]
+}
+
+/// What is said to a primary's port.
+fn spoken() -> [(String, Vec<u8>); 7] {
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").into_bytes();
+    let send = |method: &str, path: &str, body: &str| {
+        format!("{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    };
+    [
+        ("request/head".into(), get("/v1/repos/puppet-code/head?wait=1&known=00")),
+        ("request/file".into(), get("/v1/repos/puppet-code/commits/head/files/environments/production")),
+        ("request/diff".into(), get("/v1/repos/puppet-code/diff?from=head&to=head")),
+        ("request/status".into(), get("/status/v1/services?level=debug")),
+        ("request/commit".into(), send("POST", "/v1/repos/puppet-code/commits", "{\"message\":\"x\"}")),
+        ("request/pe-commit".into(), send("POST", "/file-sync/v1/commit", "{\"commit-all\":true}")),
+        ("request/tag".into(), send("PUT", "/v1/repos/puppet-code/tags/t", "{\"commit\":null}")),
+    ]
+}
+
+/// Bytes that stand for steps, or for a site and what is done to its stream.
+fn steps() -> [(String, Vec<u8>); 4] {
+    let deploys = [[0, 1, 13], [2, 0, 0], [4, 0, 0], [0, 6, 16], [2, 0, 0], [4, 0, 0], [6, 0, 0], [7, 0, 0], [8, 0, 0]];
+    let faults = [[0, 1, 13], [2, 0, 0], [9, 7, 1], [4, 0, 0], [9, 9, 2], [0, 6, 16], [2, 0, 0], [4, 0, 0], [8, 0, 0]];
+    let site = [2, 0, 0, 2, 1, 3, 65, 4, 2, 2, 1, 1, 4, 66, 7, 1, 3, 5, 66, 7];
+    [
+        ("model/deploys".into(), deploys.concat()),
+        ("model/faults".into(), faults.concat()),
+        ("receive/whole".into(), [&site[..], &[0, 2]].concat()),
+        ("receive/tampered".into(), [&site[..], &[2, 1, 2, 1, 0, 2, 2, 1, 30, 3]].concat()),
     ]
 }
