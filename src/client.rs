@@ -64,6 +64,7 @@ use crate::config::ClientConfig;
 use crate::connections::keep_fresh;
 use crate::gate::Listeners;
 use crate::http::{chain, listen_on_socket};
+use crate::notify;
 use state::{Client, Role};
 
 /// How long a stop waits for what is under way.
@@ -118,6 +119,7 @@ pub async fn run_until(config: ClientConfig, stop: CancellationToken) -> Result<
     tracing::info!(name = client.name, data_dir = %client.farm.data().path.display(), "the client runs");
     stop.cancelled().await;
     client.interrupt();
+    notify::stopping().await;
     tasks.close();
     if tokio::time::timeout(STOP_TIMEOUT, tasks.wait()).await.is_err() {
         tracing::warn!("something is still under way after {STOP_TIMEOUT:?}; stopping all the same");
@@ -138,7 +140,15 @@ async fn keep_up(client: Arc<Client>, working: OwnedMutexGuard<()>) {
         tracing::error!(error = chain(&error), "what was left behind could not be looked at; it is tried again");
     }
     drop(working);
-    tokio::join!(report::keep_reporting(Arc::clone(&client)), flush::keep_paying(client));
+    notify::ready(format!("following {} repos of {}", client.repos.len(), client.config.server)).await;
+    let alive = async {
+        let read = || client.blocking(|farm| farm.index().meta(state::SERVER_NOTE));
+        tokio::select! {
+            () = client.stop.cancelled() => {}
+            () = notify::keep_alive(read) => {}
+        }
+    };
+    tokio::join!(report::keep_reporting(Arc::clone(&client)), flush::keep_paying(Arc::clone(&client)), alive);
 }
 
 /// Takes in the host's changed certificate and revocation lists, for the gate, the flush, and the calls to the primary. Runs until it is

@@ -134,6 +134,9 @@ impl DataDir {
             // The directory itself may be new, and those above it.
             dir.sync_file_system()?;
         }
+        if wanted == Kind::Primary {
+            close_to_others(&dir)?;
+        }
         let tmp = dir.open_or_make_dir("tmp", 0o700)?;
         tmp.remove_contents()?;
         let path = path.canonicalize().map_err(DiskError::at("resolve", path))?;
@@ -148,6 +151,18 @@ impl DataDir {
         }
         Self::open(path, wanted)
     }
+}
+
+/// Nobody but the daemon's user has any business in a primary's, not even to see what it is called by. (A client's is closed by its farm, which has
+/// readers.)
+fn close_to_others(dir: &Dir) -> Result<(), DiskError> {
+    if dir.stat_self()?.mode & 0o777 != 0o700
+        && let Err(error) = dir.set_own_mode(0o700)
+    {
+        // It is another user's, as a mounted volume may be; what is in it is closed all the same.
+        tracing::warn!(path = %dir.path().display(), error = %error.io(), "the data directory stays open to others");
+    }
+    Ok(())
 }
 
 /// Which side the data directory at `path` belongs to, without locking it.

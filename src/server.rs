@@ -61,8 +61,9 @@ use crate::connections::keep_fresh;
 use crate::datadir::{CONTROL_SOCKET, DataDirError};
 use crate::disk::DiskError;
 use crate::http::{OpenSocket, SocketError, chain};
+use crate::notify;
 use crate::puppet::CertificateError;
-use crate::store::StoreError;
+use crate::store::{ReadStore, StoreError};
 use crate::values::{PathError, RepoName};
 use listen::Sockets;
 use state::{Primary, Shared};
@@ -181,21 +182,30 @@ async fn run(
 ) -> Result<(), ServeError> {
     let mut sockets = Sockets::bind(&primary)?;
     let socket = sockets.file.take();
-    if let Ok(address) = listener.local_addr() {
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), repos = primary.repos.len(), "listening on {address}");
-    }
+    let address = listener.local_addr().map_or_else(|_| "an unknown port".to_owned(), |address| address.to_string());
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), repos = primary.repos.len(), "listening on {address}");
     let serving = tokio::spawn(listen::serve(Arc::clone(&primary), listener, sockets));
     let refreshing = primary
         .guard
         .certificates
         .clone()
         .map(|certificates| tokio::spawn(async move { keep_fresh(&certificates, |_| {}).await }));
+    notify::ready(format!("serving {} repos on {address}", primary.repos.len())).await;
+    let alive = Arc::clone(&primary);
+    let alive = tokio::spawn(async move {
+        let read = |primary: &Primary| Ok(primary.store.heads().map(drop)?);
+        notify::keep_alive(|| alive.blocking(read)).await;
+    });
     let scrubbing = tokio::spawn(scrub::keep_scrubbing(Arc::clone(&primary)));
     stop.await;
     tracing::info!("stopping");
     primary.stopping.cancel();
     primary.scrub_progress.cancel();
     primary.scrub_repair.cancel();
+    notify::stopping().await;
+    // A read of its that is under way is a job, and waited for as such.
+    alive.abort();
+    let _ = alive.await;
     primary.jobs.close();
     let jobs = primary.jobs.clone();
     let finish = async move {

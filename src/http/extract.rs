@@ -17,6 +17,10 @@ use super::Refusal;
 /// whoever still writes when the connection is closed sees a broken one, and no answer.
 const HEAR_OUT: Duration = Duration::from_secs(5);
 
+/// How long a document may take to arrive. The largest, a list of objects of 16 MiB, needs some 140 KB a second for that; whoever sends one byte at
+/// a time has it end.
+const ARRIVAL: Duration = Duration::from_secs(120);
+
 /// The query string. A parameter that `T` does not know is an error.
 #[derive(Debug)]
 pub struct Query<T>(pub T);
@@ -45,10 +49,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
-        let body = whole(request.into_limited_body()).await?;
+        let body = whole_within(ARRIVAL, request.into_limited_body()).await?;
         let body: &[u8] = if body.is_empty() { b"{}" } else { &body };
         serde_json::from_slice(body).map(Self).map_err(|error| Refusal::bad_request(format!("the body: {error}")))
     }
+}
+
+/// All of a body, within the route's limit and this time.
+async fn whole_within(limit: Duration, body: Body) -> Result<Vec<u8>, Refusal> {
+    let late = || {
+        Refusal::new(StatusCode::REQUEST_TIMEOUT, format!("the body did not arrive within {} seconds", limit.as_secs()))
+    };
+    tokio::time::timeout(limit, whole(body)).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// All of a body, within the route's limit.
@@ -89,4 +101,22 @@ fn innermost(error: &dyn std::error::Error) -> String {
         error = source;
     }
     error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Bytes;
+    use axum::response::IntoResponse;
+
+    #[tokio::test]
+    async fn a_body_that_trickles_is_given_up() {
+        let drop_by_drop = futures_util::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            Some((Ok::<_, std::convert::Infallible>(Bytes::from_static(b" ")), ()))
+        });
+        let given_up = whole_within(Duration::from_millis(100), Body::from_stream(drop_by_drop));
+        let outcome = tokio::time::timeout(Duration::from_secs(20), given_up).await.expect("not for ever");
+        assert_eq!(outcome.unwrap_err().into_response().status(), StatusCode::REQUEST_TIMEOUT);
+    }
 }

@@ -126,7 +126,6 @@ pub(super) async fn list(
 ) -> axum::Json<Fleet> {
     let (clients, failed_commits) = (primary.clients.members(), primary.failed_commits());
     let mut fleet = Fleet { clients, failed_commits, scrub: primary.scrub.status() };
-    rights.narrow_fleet(&mut fleet.clients);
-    rights.narrow_failed(&mut fleet.failed_commits);
+    rights.narrow_fleet(&mut fleet);
     axum::Json(fleet)
 }

@@ -1,7 +1,7 @@
 //! A response body that a blocking job writes: bounded, so that a slow receiver holds the job back and memory stays small.
 
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use tokio::runtime::Handle;
@@ -17,6 +17,11 @@ const WAITING: usize = 4;
 /// A receiver that takes nothing for so long is given up, so that a dead connection does not hold its place for ever.
 const STALLED: Duration = Duration::from_secs(60);
 
+/// A receiver that is slower than this, in bytes a second, is given up when it has used up [`STALLED`]: each stream that is sent holds one of few
+/// places and keeps what GC removed on the disk, and somebody who takes a piece a minute would hold them for days. Slower than any line
+/// between masters.
+const SLOWEST: u64 = 16 << 10;
+
 /// The job's end of a body. Dropped before [`BodyWriter::finish`], it makes the body an error, which the receiver sees as a connection
 /// that broke.
 pub(super) struct BodyWriter {
@@ -24,6 +29,9 @@ pub(super) struct BodyWriter {
     runtime: Handle,
     collected: Vec<u8>,
     count: Box<dyn Fn(u64) + Send>,
+    /// Bytes that were taken, and how long the job waited for that.
+    taken: u64,
+    waited: Duration,
 }
 
 enum Piece {
@@ -39,6 +47,8 @@ pub(super) fn body(cut: CancellationToken, count: impl Fn(u64) + Send + 'static)
         runtime: Handle::current(),
         collected: Vec::with_capacity(PIECE),
         count: Box::new(count),
+        taken: 0,
+        waited: Duration::ZERO,
     };
     let pieces = futures_util::stream::unfold(Some(receiver), move |receiver| {
         let cut = cut.clone();
@@ -66,14 +76,23 @@ impl BodyWriter {
         self.send(Piece::End)
     }
 
-    fn send(&self, piece: Piece) -> io::Result<()> {
-        let sent = self.runtime.block_on(tokio::time::timeout(STALLED, self.pieces.send(piece)));
+    fn send(&mut self, piece: Piece) -> io::Result<()> {
+        let begun = Instant::now();
+        let patience = patience(self.taken, self.waited);
+        self.taken += if let Piece::Bytes(bytes) = &piece { bytes.len() as u64 } else { 0 };
+        let sent = self.runtime.block_on(async { tokio::time::timeout(patience, self.pieces.send(piece)).await });
+        self.waited += begun.elapsed();
         match sent {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_gone)) => Err(io::ErrorKind::BrokenPipe.into()),
             Err(_elapsed) => Err(io::ErrorKind::TimedOut.into()),
         }
     }
+}
+
+/// How long to wait for a receiver that took so much, while the job waited for so long.
+fn patience(taken: u64, waited: Duration) -> Duration {
+    (STALLED + Duration::from_secs(taken / SLOWEST)).saturating_sub(waited).min(STALLED)
 }
 
 impl Write for BodyWriter {
@@ -112,6 +131,27 @@ mod tests {
         assert_eq!(body.collect().await.unwrap().to_bytes(), content);
         job.await.unwrap().unwrap();
         assert_eq!(counts.iter().sum::<u64>(), content.len() as u64);
+    }
+
+    #[test]
+    fn a_receiver_may_be_slow_but_not_as_slow_as_it_likes() {
+        let piece = PIECE as u64;
+        let lasts = |bytes_a_second: u64| {
+            let (mut taken, mut waited) = (0, Duration::ZERO);
+            for _ in 0..10_000 {
+                let wait = Duration::from_secs_f64(piece as f64 / bytes_a_second as f64);
+                if wait > patience(taken, waited) {
+                    return false;
+                }
+                taken += piece;
+                waited += wait;
+            }
+            true
+        };
+        assert!(lasts(SLOWEST + 1) && lasts(1 << 30));
+        assert!(!lasts(SLOWEST / 2), "one piece in eight seconds");
+        assert_eq!(patience(u64::MAX / 2, Duration::ZERO), STALLED, "who was fast may not stand still for longer");
+        assert_eq!(patience(0, STALLED * 2), Duration::ZERO);
     }
 
     #[tokio::test]

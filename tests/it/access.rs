@@ -1,5 +1,8 @@
 //! Who is let in at a primary that speaks TLS: by their certificate, and for what.
 
+mod renewed;
+mod repos;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,7 +17,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::support::agent::Agent;
-use crate::support::ca::{Ca, HOST};
+use crate::support::ca::{Ca, Certificate, HOST};
 use crate::support::folder;
 use crate::support::wait::until;
 
@@ -25,6 +28,8 @@ struct Primary {
     runtime: Runtime,
     folder: tempfile::TempDir,
     ca: Ca,
+    /// Its own.
+    certificate: Certificate,
     port: u16,
     stop: Option<oneshot::Sender<()>>,
     task: Option<tokio::task::JoinHandle<()>>,
@@ -32,14 +37,19 @@ struct Primary {
 
 impl Primary {
     fn start(access: &str) -> Self {
+        Self::start_with(access, "")
+    }
+
+    /// The same, with more repos.
+    fn start_with(access: &str, more: &str) -> Self {
         let folder = folder::fast();
         let ca = Ca::new(&folder.path().join("ssl"));
-        ca.host(HOST, None);
+        let certificate = ca.host(HOST, None);
         let staging = folder.path().join("staging/environments/production");
         std::fs::create_dir_all(&staging).unwrap();
         std::fs::write(staging.join("site.pp"), "one").unwrap();
         let settings = format!(
-            "data-dir = {:?}\n[puppet]\nssl-dir = {:?}\ncertname = {HOST:?}\n[access]\n{access}\n[repos.puppet-code]\nstaging-dir = {:?}\n",
+            "data-dir = {:?}\n[puppet]\nssl-dir = {:?}\ncertname = {HOST:?}\n[access]\n{access}\n[repos.puppet-code]\nstaging-dir = {:?}\n{more}",
             folder.path().join("primary"),
             ca.dir(),
             folder.path().join("staging"),
@@ -52,7 +62,7 @@ impl Primary {
         let task = runtime.spawn(async move {
             server::serve_on(config, listener, async move { drop(stopped.await) }).await.unwrap();
         });
-        Self { runtime, folder, ca, port, stop: Some(stop), task: Some(task) }
+        Self { runtime, folder, ca, certificate, port, stop: Some(stop), task: Some(task) }
     }
 
     fn url(&self) -> String {

@@ -17,6 +17,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["values"]),
     ("findings", &["values"]),
     ("tls", &[]),
+    // What systemd is told.
+    ("notify", &[]),
     // Stands alone, std and settings only: two small programs of `bin` take it in by its path, so that no database is linked.
     ("versioned_code", &[]),
     ("bin", &[]),
@@ -59,6 +61,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "connections",
             "fsck",
             "scrub",
+            "notify",
         ],
     ),
     // The gate knows neither what is deployed nor how: it holds, and lets go.
@@ -81,6 +84,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "puppet",
             "gate",
             "connections",
+            "notify",
             "fsck",
             "scrub",
         ],
@@ -125,11 +129,12 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("rustls", &["tls", "puppet", "remote"]),
     ("x509_parser", &["puppet"]),
     ("listenfd", &["gate"]),
+    ("sd_notify", &["notify"]),
     ("reqwest", &["remote", "puppet"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("tracing_subscriber", &["cli"]),
-    ("tokio", &["connections", "http", "server", "client", "remote", "puppet", "gate", "cli", "main"]),
+    ("tokio", &["notify", "connections", "http", "server", "client", "remote", "puppet", "gate", "cli", "main"]),
     ("tokio_util", &["connections", "http", "server", "client", "remote", "puppet", "gate", "cli"]),
     ("bincode", &["codec"]),
     ("fastcdc", &["store"]),

@@ -12,6 +12,7 @@
 //! ca.rs         a Puppet CA, and agents' certificates
 //! gated.rs      a primary, a client with a gate, and a scripted Puppet Server
 //! gated_site.rs the same as real processes
+//! user.rs       commands as another user
 //! wait.rs       conditions, waited for with a bound
 //! puppet.rs     a real Puppet Server, real agents, and load
 //! random.rs     numbers that only look like chance
@@ -30,4 +31,5 @@ pub mod rig;
 pub mod shows;
 pub mod tree;
 pub mod upstream;
+pub mod user;
 pub mod wait;

@@ -13,7 +13,7 @@ use crate::http::Refusal;
 use crate::puppet::Identity;
 use crate::server::ServeError;
 use crate::values::RepoName;
-use crate::wire::api::{FailedCommit, FleetMember};
+use crate::wire::api::{FailedCommit, Fleet};
 
 /// Who may do what with one repo: its own lists, else those for all.
 pub(super) struct Lists {
@@ -68,6 +68,8 @@ struct Repos {
     shown: BTreeSet<RepoName>,
     /// Those whose committers stand in their own section.
     own_commit: BTreeSet<RepoName>,
+    /// Whether every repo is readable.
+    reads_all: bool,
 }
 
 impl Rights {
@@ -119,6 +121,7 @@ impl Rights {
                 }
             }
         }
+        repos.reads_all = repos.readable.len() == lists.len();
         self.repos = Some(repos);
     }
 
@@ -192,15 +195,21 @@ impl Rights {
     }
 
     /// Of the fleet, what concerns repos that may be read. A client that has none of them is not shown.
-    pub(in crate::server) fn narrow_fleet(&self, clients: &mut Vec<FleetMember>) {
-        if self.repos.is_none() {
-            return;
-        }
-        clients.retain_mut(|client| {
+    pub(in crate::server) fn narrow_fleet(&self, fleet: &mut Fleet) {
+        let Some(repos) = &self.repos else { return };
+        self.narrow_failed(&mut fleet.failed_commits);
+        fleet.clients.retain_mut(|client| {
             let had_any = !client.report.repos.is_empty();
             client.report.repos.retain(|name, _| self.may_read(name));
             !had_any || !client.report.repos.is_empty()
         });
+        if !repos.reads_all {
+            // What is damaged is named by its path, whichever repo it is of.
+            let scrubs = fleet.clients.iter_mut().map(|client| &mut client.report.scrub);
+            for scrub in scrubs.chain([&mut fleet.scrub]).flatten() {
+                scrub.first_unrepaired = None;
+            }
+        }
     }
 
     /// Of failed commits, those of repos that may be read.
@@ -212,6 +221,7 @@ impl Rights {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::api::{FleetMember, ScrubStatus};
 
     fn rules(texts: &[&str]) -> Vec<Rule> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -287,9 +297,12 @@ mod tests {
             ))
             .unwrap()
         };
-        let mut fleet: Vec<FleetMember> = vec![member("both", &["a", "b"]), member("b", &["b"]), member("none", &[])];
+        let clients: Vec<FleetMember> = vec![member("both", &["a", "b"]), member("b", &["b"]), member("none", &[])];
+        let scrub = ScrubStatus { first_unrepaired: Some("secrets/password".into()), ..ScrubStatus::default() };
+        let mut fleet = Fleet { clients, scrub: Some(scrub), ..Fleet::default() };
         rights.narrow_fleet(&mut fleet);
-        let left: Vec<_> = fleet.iter().map(|one| (one.name.as_str(), one.report.repos.len())).collect();
+        assert_eq!(fleet.scrub.unwrap().first_unrepaired, None, "a path of whichever repo");
+        let left: Vec<_> = fleet.clients.iter().map(|one| (one.name.as_str(), one.report.repos.len())).collect();
         assert_eq!(left, [("both", 1), ("none", 0)]);
     }
 }

@@ -77,7 +77,7 @@ impl Process {
     }
 
     /// Where it says that it listens. Its log must be its own.
-    fn listening(&mut self) -> SocketAddr {
+    pub fn listening(&mut self) -> SocketAddr {
         until("the daemon listens", START, || {
             assert!(self.is_running(), "{} ended at once:\n{}", self.name, self.log());
             let log = self.log();
