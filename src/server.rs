@@ -7,7 +7,7 @@
 //! head.rs          the head, with the long poll     commits.rs   committing, rolling back, the history
 //! files.rs         files as of a commit             diff.rs      changed paths
 //!   follow.rs        where links in a tree lead
-//! fetch.rs         the two routes that send objects
+//! fetch.rs         the two routes that send objects turns.rs     who may send now
 //!   pack.rs          what is sent, in which order   stream.rs    a body that a blocking job writes
 //! clients.rs       the fleet                        tags.rs, gc.rs, environments.rs
 //! pe.rs            the routes of PE's file sync     metrics.rs   Prometheus
@@ -48,6 +48,7 @@ mod stream;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

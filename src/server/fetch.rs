@@ -7,12 +7,13 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
+use super::access::Allowed;
 use super::extract::Repo;
 use super::pack::{self, Fetch, PackError, Sent};
 use super::resolve::commit_of;
-use super::state::{Primary, RepoState, Shared};
+use super::state::{RepoState, Shared};
 use super::stream::{self, BodyWriter};
 use crate::http::{Json, Nothing, Query, Refusal, chain, tree_path};
 use crate::store::Snapshot;
@@ -27,6 +28,7 @@ const MOST_HAVES: usize = 16;
 pub(super) async fn fetch(
     State(primary): State<Shared>,
     Repo(repo): Repo,
+    Allowed(rights): Allowed,
     _: Query<Nothing>,
     Json(request): Json<FetchRequest>,
 ) -> Result<Response, Refusal> {
@@ -39,13 +41,14 @@ pub(super) async fn fetch(
             fetch.send(stream)
         });
     };
-    send(&primary, job).await
+    send(&primary, rights.known_as(), job).await
 }
 
 /// `POST /v1/repos/{repo}/objects`.
 pub(super) async fn objects(
     State(primary): State<Shared>,
     Repo(repo): Repo,
+    Allowed(rights): Allowed,
     _: Query<Nothing>,
     Json(request): Json<ObjectsRequest>,
 ) -> Result<Response, Refusal> {
@@ -69,7 +72,7 @@ pub(super) async fn objects(
             pack::send_objects(snapshot, &objects, stream)
         });
     };
-    send(&primary, job).await
+    send(&primary, rights.known_as(), job).await
 }
 
 /// A commit of this repo. One that is not stored is gone for good as far as anybody can tell: 410, so that the client asks for the head
@@ -106,15 +109,13 @@ fn all_in_place(
     Err(Refusal::not_found(detail).about(paths))
 }
 
-/// Leave to write a stream; waits for a turn.
-pub(super) async fn permit(primary: &Primary) -> Result<OwnedSemaphorePermit, Refusal> {
-    let permit = Arc::clone(&primary.streams).acquire_owned().await;
-    permit.map_err(|error| Refusal::internal(&error))
-}
-
 /// Runs `job` on a thread of its own; answers when it begins to send, or refuses.
-async fn send(primary: &Shared, job: impl FnOnce(&Snapshot<'_>, Begin) + Send + 'static) -> Result<Response, Refusal> {
-    let permit = permit(primary).await?;
+async fn send(
+    primary: &Shared,
+    caller: Option<&str>,
+    job: impl FnOnce(&Snapshot<'_>, Begin) + Send + 'static,
+) -> Result<Response, Refusal> {
+    let turn = primary.streams.take(caller).await;
     let sent = primary.metrics.sent_bytes.clone();
     let (writer, body) = stream::body(primary.cut.clone(), move |bytes| {
         sent.inc_by(bytes);
@@ -122,7 +123,7 @@ async fn send(primary: &Shared, job: impl FnOnce(&Snapshot<'_>, Begin) + Send + 
     let (answer, answered) = oneshot::channel();
     let shared = Arc::clone(primary);
     primary.jobs.spawn_blocking(move || {
-        let _permit = permit;
+        let _turn = turn;
         job(&shared.store.snapshot(), Begin { answer, writer });
     });
     match answered.await {

@@ -8,11 +8,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::access::Allowed;
 use super::extract::Repo;
 use super::follow::Led;
 use super::resolve::{named_tree, resolve};
 use super::state::{Primary, RepoState, Shared, lock};
-use super::{environments, fetch, follow, stream};
+use super::{environments, follow, stream};
 use crate::http::{FilePath, Item, Nothing, Query, Refusal, chain};
 use crate::store::{Family, Key, ReadStore, Store, StoreError, StoredBlob};
 use crate::values::{BlobId, Commit, Entry, Name, TreeId, TreePath};
@@ -23,6 +24,7 @@ use crate::wire::api::{EntryKind, ListedEntry, Listing};
 pub(super) async fn of_commit(
     State(primary): State<Shared>,
     Repo(repo): Repo,
+    Allowed(rights): Allowed,
     Item(text): Item,
     FilePath(path): FilePath,
     _: Query<Nothing>,
@@ -33,7 +35,7 @@ pub(super) async fn of_commit(
         find(&primary.store, commit.root.id, &path)
     };
     let found = primary.blocking(job).await?;
-    respond(&primary, found, &headers).await
+    respond(&primary, rights.known_as(), found, &headers).await
 }
 
 /// What may be asked of a tree's files.
@@ -49,6 +51,7 @@ pub(super) struct Following {
 pub(super) async fn of_tree(
     State(primary): State<Shared>,
     Repo(repo): Repo,
+    Allowed(rights): Allowed,
     Item(text): Item,
     FilePath(path): FilePath,
     Query(Following { follow }): Query<Following>,
@@ -67,7 +70,7 @@ pub(super) async fn of_tree(
         find(&primary.store, tree, &path)
     };
     let found = primary.blocking(job).await?;
-    respond(&primary, found, &headers).await
+    respond(&primary, rights.known_as(), found, &headers).await
 }
 
 /// What stands at a path.
@@ -125,7 +128,12 @@ fn listed(name: &Name, entry: &Entry) -> ListedEntry {
     }
 }
 
-async fn respond(primary: &Shared, found: Found, headers: &HeaderMap) -> Result<Response, Refusal> {
+async fn respond(
+    primary: &Shared,
+    caller: Option<&str>,
+    found: Found,
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
     let (id, size, body) = match found {
         Found::Listing(listing) => return Ok(axum::Json(listing).into_response()),
         Found::Link(entry) => return Ok(axum::Json(entry).into_response()),
@@ -133,7 +141,7 @@ async fn respond(primary: &Shared, found: Found, headers: &HeaderMap) -> Result<
             return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag(id))]).into_response());
         }
         Found::Small(id, content) => (id, content.len() as u64, Body::from(content)),
-        Found::Large(id, size) => (id, size, large(primary, id).await?),
+        Found::Large(id, size) => (id, size, large(primary, caller, id).await),
     };
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
@@ -154,12 +162,12 @@ fn is_known(headers: &HeaderMap, id: BlobId) -> bool {
 }
 
 /// A body with the content of a large blob. What goes wrong on the way breaks it before its announced length.
-async fn large(primary: &Shared, id: BlobId) -> Result<Body, Refusal> {
-    let permit = fetch::permit(primary).await?;
+async fn large(primary: &Shared, caller: Option<&str>, id: BlobId) -> Body {
+    let turn = primary.streams.take(caller).await;
     let (mut writer, body) = stream::body(primary.cut.clone(), |_| ());
     let shared = Arc::clone(primary);
     primary.jobs.spawn_blocking(move || {
-        let _permit = permit;
+        let _turn = turn;
         match shared.store.snapshot().copy_blob(&id, &mut writer) {
             Ok(Some(_)) => drop(writer.finish()),
             Ok(None) => tracing::error!(blob = %id, "a blob is gone from the store while it is read"),
@@ -167,7 +175,7 @@ async fn large(primary: &Shared, id: BlobId) -> Result<Body, Refusal> {
             Err(error) => tracing::error!(blob = %id, error = chain(&error), "a file cannot be sent"),
         }
     });
-    Ok(body)
+    body
 }
 
 /// Whether a tree is an environment's in some kept commit of this repo: of a repo without environments, its root. What was found once

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedMutexGuard, Semaphore, watch};
+use tokio::sync::{OwnedMutexGuard, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -16,6 +16,7 @@ use super::access::{Guard, Rights};
 use super::clients::Clients;
 use super::failed::Failure;
 use super::metrics::Metrics;
+use super::turns::Turns;
 use crate::config::{PrimaryConfig, PrimaryRepo};
 use crate::datadir::{DataDir, Kind};
 use crate::http::Refusal;
@@ -28,9 +29,6 @@ use crate::wire::api::{CommitInfo, FailedCommit};
 
 /// The state as handlers get it.
 pub(super) type Shared = Arc<Primary>;
-
-/// How many streams are written at once. Each takes a thread and some 10 MiB for its compression; the others wait their turn.
-const STREAMS_AT_ONCE: usize = 32;
 
 /// A running primary.
 pub(super) struct Primary {
@@ -51,7 +49,7 @@ pub(super) struct Primary {
     /// The counters.
     pub(super) metrics: Metrics,
     /// Leave to write a stream.
-    pub(super) streams: Arc<Semaphore>,
+    pub(super) streams: Turns,
     /// Cancelled when the primary is to stop: who waits for something to happen waits no more.
     pub(super) stopping: CancellationToken,
     /// Cancelled when it has waited long enough for what was under way.
@@ -110,7 +108,7 @@ impl Primary {
             data,
             repos,
             metrics,
-            streams: Arc::new(Semaphore::new(STREAMS_AT_ONCE)),
+            streams: Turns::new(),
             stopping: CancellationToken::new(),
             cut: CancellationToken::new(),
             jobs: TaskTracker::new(),

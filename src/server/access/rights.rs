@@ -130,6 +130,11 @@ impl Rights {
         &self.who
     }
 
+    /// A name that only this caller has; `None` where he is nobody in particular, or may do everything anyway.
+    pub(in crate::server) fn known_as(&self) -> Option<&str> {
+        self.repos.as_ref().map(|_| self.who.as_str())
+    }
+
     fn is_in(&self, repo: &RepoName, set: impl Fn(&Repos) -> &BTreeSet<RepoName>) -> bool {
         self.repos.as_ref().is_none_or(|repos| set(repos).contains(repo))
     }
