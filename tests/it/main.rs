@@ -26,4 +26,5 @@ mod served;
 mod stop;
 mod support;
 mod torn;
+mod torture;
 mod vectors;
