@@ -94,7 +94,7 @@ impl Drop for Disk {
 fn expected(site: &Site, client: &Process, load: &Load, asking: &Asking) -> Expected {
     // Its log says so once it is durable. Its status tells what `current` shows, which is a sync earlier.
     let log = client.log();
-    let deployed = log.lines().filter(|line| line.contains(" deployed name=")).next_back();
+    let deployed = log.lines().rfind(|line| line.contains(" deployed name="));
     let deployed = deployed.and_then(|line| line.split_once(" commit=")?.1.split(' ').next()?.parse().ok());
     Expected {
         folder: site.folder().to_owned(),
