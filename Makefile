@@ -6,6 +6,8 @@
 # make bench       benchmarks (release profile; ccache spares most of RocksDB)
 # make fuzz        every fuzz target for 15 seconds; scripts/fuzz.sh runs one for longer
 # make fuzz-build  the fuzz targets, built but not run
+# make torture     hours of kills, power cuts, sweeps and fuzzing; goes on where it was interrupted (ANEW=1 begins again), and writes what it
+#                  found into docs/reliability.md; scripts/torture.sh tells how to make it short
 # make vectors     the golden vectors of storage-format.md and the fuzz targets' seeds, made anew
 #
 # scripts/setup.sh installs what is missing (as root on Debian) and puts the build outside the checkout.
@@ -13,7 +15,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := test
-.PHONY: test test-puppet demo check window bench fuzz fuzz-build vectors
+.PHONY: test test-puppet demo check window bench fuzz fuzz-build torture vectors
 
 SETUP = . scripts/setup.sh
 
@@ -41,6 +43,9 @@ fuzz-build:
 
 fuzz:
 	@scripts/fuzz.sh run 15
+
+torture:
+	@scripts/torture.sh $(if $(ANEW),--anew)
 
 vectors:
 	@$(SETUP); cargo run --locked --example vectors -- tests/vectors fuzz/seeds

@@ -1,6 +1,7 @@
 # Sourced by the Makefile, .ci/run and the scripts: what the build needs, and where it goes. Set `need` before, to
 # words of these: "build" (the default), "modules" (Puppet modules, where they are of use), "puppet" (a Puppet Server, an
-# agent and r10k, for the tests that need real ones).
+# agent and r10k, for the tests that need real ones), "disks" (what makes and breaks file systems, for the tests that need their own; without
+# it, or without root, these are skipped and say so).
 #
 #   CARGO_TARGET_DIR   a folder outside the checkout, so that RocksDB (ten minutes of C++) survives `git clean`
 #   CC, CXX            through ccache, so that it survives a new profile, too
@@ -39,6 +40,15 @@ case " $need " in *" puppet "*)
     setup_want puppet-agent setup_has puppet
     setup_want r10k setup_has r10k
     setup_want git setup_has git
+    ;;
+esac
+
+case " $need " in *" disks "*)
+    setup_want mount setup_has mount
+    setup_want e2fsprogs setup_has mkfs.ext4
+    setup_want xfsprogs setup_has mkfs.xfs
+    setup_want xfsprogs setup_has xfs_io
+    setup_want btrfs-progs setup_has mkfs.btrfs
     ;;
 esac
 

@@ -25,7 +25,7 @@ pub enum FarmError {
         source: DiskError,
     },
     /// The index's database failed.
-    #[error("the index failed")]
+    #[error("the index failed{}", what_to_do(.0))]
     Index(#[from] rocksdb::Error),
     /// A record of the index cannot be decoded.
     #[error("the index's family {family} has a damaged record for {key}; run sceneshift fsck --repair")]
@@ -70,12 +70,23 @@ impl FarmError {
     pub fn is_full(&self) -> bool {
         match self {
             FarmError::Disk(error) => error.is_full(),
-            FarmError::Index(error) => {
-                // Its kind does not tell, but its text ends with what the system said.
-                let text = error.as_ref();
-                text.contains("No space left on device") || text.contains("Disk quota exceeded")
-            }
+            FarmError::Index(error) => is_full(error),
             _ => false,
         }
+    }
+}
+
+fn is_full(error: &rocksdb::Error) -> bool {
+    // Its kind does not tell, but its text ends with what the system said.
+    let text = error.as_ref();
+    text.contains("No space left on device") || text.contains("Disk quota exceeded")
+}
+
+/// A database that the disk failed in a write takes no more until it is opened anew; one that had no room goes on by itself.
+fn what_to_do(error: &rocksdb::Error) -> &'static str {
+    match error.kind() {
+        rocksdb::ErrorKind::IOError if is_full(error) => "; make room on the disk",
+        rocksdb::ErrorKind::IOError => "; once the disk is in order, restart the client",
+        _ => "",
     }
 }

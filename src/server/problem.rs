@@ -16,6 +16,9 @@ const STOPPING: &str = "the primary is stopping; ask again when it runs";
 const FULL: &str = "the disk with the primary's data directory is full, so nothing was changed; make room (`sceneshift gc` needs some too) \
     and ask again, some seconds later";
 
+const BROKEN: &str = "the disk with the primary's data directory failed, so nothing was changed; the primary's log says how. Once the disk is \
+    in order, restart the primary";
+
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         match &error {
@@ -26,6 +29,10 @@ impl From<StoreError> for Refusal {
             error if error.is_full() => {
                 tracing::error!(error = chain(error), "the disk is full");
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, FULL)
+            }
+            error if error.is_broken_disk() => {
+                tracing::error!(error = chain(error), "the disk failed; once it is in order, restart the primary");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, BROKEN)
             }
             StoreError::Open { .. }
             | StoreError::Checkpoint { .. }

@@ -156,6 +156,16 @@ impl StoreError {
         }
     }
 
+    /// Whether the disk failed in a write, and not for want of room: the database takes no more writes until it is opened anew.
+    pub fn is_broken_disk(&self) -> bool {
+        match self {
+            Self::Checkpoint { source, .. } | Self::Write { source, .. } => {
+                source.kind() == rocksdb::ErrorKind::IOError && !self.is_full()
+            }
+            _ => false,
+        }
+    }
+
     /// A read of one record that RocksDB refused.
     pub(super) fn reading(family: Family, key: &[u8], source: rocksdb::Error) -> Self {
         if source.kind() == rocksdb::ErrorKind::Corruption {

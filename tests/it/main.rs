@@ -30,4 +30,5 @@ mod stop;
 mod support;
 mod systemd;
 mod torn;
+mod torture;
 mod vectors;

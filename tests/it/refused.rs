@@ -1,6 +1,10 @@
 //! Bad input, each time with a clear error, nothing lost and nothing half done.
 
+mod failing_disk;
 mod full_disk;
+mod many_links;
+mod no_room;
+mod on_disk;
 mod starts;
 
 use std::fs;

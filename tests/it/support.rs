@@ -4,6 +4,7 @@
 //! tree.rs       a tree in memory, the model; made real in a staging directory
 //! shows.rs      whether `current` shows what staging shows
 //! folder.rs     places to work in
+//! image.rs      file systems in files
 //! rig.rs        a primary and a client within this process: fast, for many small cases
 //! process.rs    real processes: for signals, memory, the command line
 //! proxy.rs      a wire between client and primary that can be cut
@@ -23,6 +24,7 @@ pub mod ca;
 pub mod folder;
 pub mod gated;
 pub mod gated_site;
+pub mod image;
 pub mod process;
 pub mod proxy;
 pub mod puppet;

@@ -74,7 +74,15 @@ impl Agent {
     }
 
     pub fn with(address: SocketAddr, tls: &Arc<ClientConfig>) -> Self {
-        let socket = connected(address);
+        Self::over(connected(address), tls)
+    }
+
+    /// The same, of a gate that may not be there.
+    pub fn try_with(address: SocketAddr, tls: &Arc<ClientConfig>) -> io::Result<Self> {
+        Ok(Self::over(try_connected(address)?, tls))
+    }
+
+    fn over(socket: TcpStream, tls: &Arc<ClientConfig>) -> Self {
         let name = ServerName::try_from(HOST).unwrap();
         let connection = ClientConnection::new(Arc::clone(tls), name).unwrap();
         let stream = StreamOwned::new(connection, socket.try_clone().unwrap());
@@ -187,11 +195,15 @@ impl Agent {
 }
 
 fn connected(address: SocketAddr) -> TcpStream {
-    let socket = TcpStream::connect(address).unwrap();
-    socket.set_nodelay(true).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket.set_write_timeout(Some(PATIENCE)).unwrap();
-    socket
+    try_connected(address).unwrap()
+}
+
+fn try_connected(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpStream::connect(address)?;
+    socket.set_nodelay(true)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    Ok(socket)
 }
 
 impl Read for Stream {

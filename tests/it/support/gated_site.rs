@@ -13,7 +13,8 @@ use super::process::{Process, Site, sceneshift};
 use super::upstream::Upstream;
 use super::wait::until;
 
-const NAME: &str = "gated";
+/// The client's name.
+pub const NAME: &str = "gated";
 
 /// See the module.
 pub struct GatedSite {

@@ -50,6 +50,12 @@ impl Process {
         self.child.wait().unwrap();
     }
 
+    /// The same, of one that may have ended by itself.
+    pub fn kill_if_running(mut self) {
+        let _ = self.child.kill();
+        self.child.wait().unwrap();
+    }
+
     /// Waits until it has ended by itself.
     pub fn ended(&mut self) -> ExitStatus {
         until("the process ends", STOP, || self.child.try_wait().unwrap())
@@ -107,7 +113,9 @@ impl Drop for Process {
 
 /// One primary's and its clients' directories and settings.
 pub struct Site {
-    folder: tempfile::TempDir,
+    folder: PathBuf,
+    /// Removes the folder, where it is this site's own.
+    _folder: Option<tempfile::TempDir>,
     /// Where the primary listens: a port that the system chose, from its first start on.
     listen: OnceLock<String>,
     /// More lines for the primary's `[repos.puppet-code]`.
@@ -122,13 +130,19 @@ impl Site {
     }
 
     pub fn in_folder(folder: tempfile::TempDir) -> Self {
-        std::fs::create_dir(folder.path().join("staging-area")).unwrap();
+        let site = Self::at(folder.path());
+        Self { _folder: Some(folder), ..site }
+    }
+
+    /// One in a folder that stays when this goes, with whatever an earlier one left there. Nothing of it may run.
+    pub fn at(folder: &Path) -> Self {
+        std::fs::create_dir_all(folder.join("staging-area")).unwrap();
         let (primary_settings, client_settings) = (String::new(), String::new());
-        Self { folder, listen: OnceLock::new(), primary_settings, client_settings }
+        Self { folder: folder.to_owned(), _folder: None, listen: OnceLock::new(), primary_settings, client_settings }
     }
 
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
     pub fn staging(&self) -> PathBuf {

@@ -41,6 +41,8 @@ struct State {
     odd: BTreeMap<String, Odd>,
     /// The answer to a flush; none keeps silent.
     flush: Option<u16>,
+    /// How often all flushes that waited for their answer were forgotten.
+    forgotten: u64,
     cache: BTreeMap<String, String>,
     /// Catalogs take up to so long.
     delay: Duration,
@@ -124,6 +126,13 @@ impl Upstream {
         self.shared.changed.notify_all();
     }
 
+    /// Forgets the flushes that wait for their answer, as if they had never arrived: those of a daemon that was killed must not do what
+    /// the next one owes.
+    pub fn forget_flushes(&self) {
+        self.lock().forgotten += 1;
+        self.shared.changed.notify_all();
+    }
+
     pub fn takes_up_to(&self, delay: Duration) {
         self.lock().delay = delay;
     }
@@ -193,8 +202,10 @@ impl Shared {
 
     fn flush(&self, asked: &Asked, stop: &AtomicBool) -> io::Result<(u16, String)> {
         let mut state = self.state.lock().unwrap();
+        let forgotten = state.forgotten;
         let status = loop {
             match state.flush {
+                _ if state.forgotten != forgotten => return Err(io::ErrorKind::ConnectionAborted.into()),
                 Some(status) => break status,
                 None if stop.load(SeqCst) => return Err(io::ErrorKind::ConnectionAborted.into()),
                 None => state = self.changed.wait(state).unwrap(),
