@@ -3,6 +3,7 @@
 //! ```text
 //! state.rs    what the daemon holds, and how each repo does
 //! follow.rs   one task for each repo: waits for a head and brings it live
+//! heads.rs    which heads are believed
 //! sync.rs     from a commit's id to a generation on disk
 //! receive.rs  objects as they arrive, verified and kept
 //! deploy.rs   the window: pause, rename, flush, resume
@@ -31,6 +32,7 @@ mod deploy;
 mod error;
 mod flush;
 mod follow;
+mod heads;
 mod hold;
 mod hooks;
 mod listen;
@@ -56,7 +58,7 @@ use tokio_util::task::TaskTracker;
 pub use error::{ClientError, ReceiveError};
 pub use hooks::HookError;
 pub use once::once;
-pub use repair::repair_offline;
+pub use repair::{forget_index, repair_offline};
 
 use crate::config::ClientConfig;
 use crate::datadir::CONTROL_SOCKET;

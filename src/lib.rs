@@ -51,6 +51,7 @@ pub mod puppet;
 pub mod remote;
 pub mod scrub;
 pub mod server;
+pub mod signature;
 pub mod store;
 pub mod tls;
 pub mod values;

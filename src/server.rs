@@ -61,6 +61,7 @@ use crate::datadir::{CONTROL_SOCKET, DataDirError};
 use crate::disk::DiskError;
 use crate::http::listen_on_socket;
 use crate::puppet::CertificateError;
+use crate::signature::KeyError;
 use crate::store::StoreError;
 use crate::values::{PathError, RepoName};
 use state::{Primary, Shared};
@@ -113,6 +114,9 @@ pub enum ServeError {
     /// The file system said no.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// The key of `[signing]` cannot be used.
+    #[error("cannot sign heads")]
+    Signing(#[from] KeyError),
     /// Puppet's certificates cannot be used.
     #[error(transparent)]
     Certificates(#[from] CertificateError),

@@ -28,6 +28,7 @@ impl From<StoreError> for Refusal {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, FULL)
             }
             StoreError::Open { .. }
+            | StoreError::NoList { .. }
             | StoreError::Checkpoint { .. }
             | StoreError::Read { .. }
             | StoreError::Write { .. }

@@ -22,7 +22,8 @@ use crate::ingest;
 use crate::progress::Progress;
 use crate::puppet::Certificates;
 use crate::scrub::{self, Scrub};
-use crate::store::{ReadStore, Store, StoreError};
+use crate::signature::SigningKey;
+use crate::store::{ReadStore, Store, StoreError, lost_heads};
 use crate::values::{CommitId, RepoName, TreeId, TreePath};
 use crate::wire::api::{CommitInfo, FailedCommit};
 
@@ -42,6 +43,8 @@ pub(super) struct Primary {
     pub(super) repos: BTreeMap<RepoName, Arc<RepoState>>,
     /// TLS and access, where there is TLS.
     pub(super) guard: Option<Guard>,
+    /// What signs heads, where they are signed.
+    pub(super) signing_key: Option<SigningKey>,
     /// How many connections are open at most.
     pub(super) max_connections: usize,
     /// The fleet.
@@ -95,6 +98,7 @@ impl Primary {
             }
             _ => None,
         };
+        let signing_key = config.signing.as_ref().map(|signing| SigningKey::read(&signing.key)).transpose()?;
         let data = DataDir::open(&config.data_dir, Kind::Primary)?;
         let store = Arc::new(Store::open(&data)?);
         let metrics = Metrics::new();
@@ -106,6 +110,7 @@ impl Primary {
         }
         let primary = Arc::new(Self {
             guard,
+            signing_key,
             max_connections: config.max_connections,
             clients: Clients::load(&store)?,
             store,
@@ -151,6 +156,11 @@ impl Primary {
         let Some(id) = self.store.head(name)? else {
             return Ok(());
         };
+        if lost_heads(&*self.store)?.iter().any(|(lost, _)| lost == name) {
+            // What is there is older than what was: clients must not go back to it by themselves.
+            tracing::error!(repo = %name, survivor = %id, "the head was lost with a damaged store; `sceneshift commit` makes a new one");
+            return Ok(());
+        }
         let Some(commit) = self.store.commit(&id)? else {
             tracing::error!(repo = %name, head = %id, "the head's commit is not stored; run `sceneshift fsck` on the primary");
             return Ok(());
@@ -158,7 +168,9 @@ impl Primary {
         let tags = self.store.tags(name)?;
         let tags = tags.into_iter().filter(|(_, tagged)| *tagged == id).map(|(tag, _)| tag.to_string()).collect();
         self.metrics.set_head(name, commit.sequence);
-        repo.head.send_replace(Some(Arc::new(CommitInfo::of(id, &commit, tags))));
+        let signature = self.signing_key.as_ref().map(|key| key.sign(name, commit.sequence, &id));
+        let info = CommitInfo { signature, ..CommitInfo::of(id, &commit, tags) };
+        repo.head.send_replace(Some(Arc::new(info)));
         Ok(())
     }
 

@@ -20,6 +20,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Stands alone, std and settings only: two small programs of `bin` take it in by its path, so that no database is linked.
     ("versioned_code", &[]),
     ("bin", &[]),
+    // Keys and signatures.
+    ("signature", &["values"]),
     // The file system.
     ("disk", &["values"]),
     ("datadir", &["values", "disk"]),
@@ -40,7 +42,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fsck", &["values", "codec", "progress", "findings", "disk", "datadir", "store", "farm"]),
     ("scrub", &["values", "findings", "wire"]),
     // The primary.
-    ("ingest", &["values", "codec", "progress", "findings", "disk", "store", "wire"]),
+    // A rebuild of the store puts a new one in the data directory.
+    ("ingest", &["values", "codec", "progress", "findings", "disk", "datadir", "store", "wire"]),
     (
         "server",
         &[
@@ -59,6 +62,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "connections",
             "fsck",
             "scrub",
+            "signature",
         ],
     ),
     // The gate knows neither what is deployed nor how: it holds, and lets go.
@@ -66,8 +70,23 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "client",
         &[
-            "values", "codec", "progress", "config", "findings", "disk", "datadir", "farm", "wire", "http", "remote",
-            "pause", "puppet", "gate", "fsck", "scrub",
+            "values",
+            "codec",
+            "progress",
+            "config",
+            "findings",
+            "disk",
+            "datadir",
+            "farm",
+            "wire",
+            "http",
+            "remote",
+            "pause",
+            "puppet",
+            "gate",
+            "fsck",
+            "scrub",
+            "signature",
         ],
     ),
     // People. Nobody uses this but `main`.
@@ -107,7 +126,9 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("hyper", &["connections", "gate", "server"]),
     ("hyper_util", &["connections", "gate", "server"]),
     ("tokio_rustls", &["connections"]),
-    ("rustls", &["tls", "puppet", "remote"]),
+    ("rustls", &["tls", "puppet", "remote", "signature"]),
+    // Elsewhere only as the provider of rustls.
+    ("ring", &["signature", "tls"]),
     ("x509_parser", &["puppet"]),
     ("listenfd", &["gate"]),
     ("reqwest", &["remote", "puppet"]),
