@@ -192,7 +192,8 @@ pub fn check(data_dir: &Path, access: &Access, progress: &Progress) -> Result<Re
         (Access::Locked, Kind::Primary) => data_dir.join("store"),
         (Access::Locked, Kind::Client) => data_dir.join("index"),
     };
-    if !database.join("CURRENT").exists() && !(database.is_dir() && has_lost_its_list(&Dir::open(&database)?)?) {
+    let is_one = database.join("CURRENT").exists() || database.is_dir() && has_lost_its_list(&Dir::open(&database)?)?;
+    if !is_one {
         return Err(FsckError::Empty { path: data_dir.to_owned() });
     }
     progress.begin(Phase::Checking, 0, 0);

@@ -1,4 +1,4 @@
-//! Signatures of heads: that a commit is the newest one of a repo is said by who has the key, not by who answers (`storage-format.md` §12).
+//! Signatures of heads: that a commit is the newest one of a repo is said by who has the key, not by who answers (`storage-format.md` §14).
 //!
 //! Ed25519, keys as OpenSSL writes them: PKCS#8 in PEM for the private one, SubjectPublicKeyInfo in PEM for the public one.
 //!

@@ -85,7 +85,7 @@ impl Store {
 
     /// Opens a store that nobody writes: a checkpoint, or one whose daemon does not run. Every write to it is an error.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
-        if has_lost_its_list(&Dir::open(path)?)? {
+        if path.is_dir() && has_lost_its_list(&Dir::open(path)?)? {
             return Err(StoreError::NoList { path: path.to_owned() });
         }
         Self::of(log::open_read_only(path), path)

@@ -195,7 +195,8 @@ fn a_head_that_is_lost_is_told_and_no_client_goes_back_by_itself() {
 #[test]
 fn a_client_whose_index_is_damaged_makes_it_anew_and_serves_meanwhile() {
     let (site, _primary, head) = committed();
-    let cases: [(&str, fn(&Path)); 4] = [
+    type Case = (&'static str, fn(&Path));
+    let cases: [Case; 4] = [
         ("no CURRENT", |index| fs::remove_file(index.join("CURRENT")).unwrap()),
         ("no MANIFEST", |index| {
             files(index, |name| name.starts_with("MANIFEST")).iter().for_each(|path| fs::remove_file(path).unwrap());

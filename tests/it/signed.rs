@@ -67,7 +67,7 @@ fn write_pem(path: &Path, what: &str, bytes: &[u8]) {
 }
 
 /// Whether the client has what was committed.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     Committed,
     Deployed,

@@ -130,7 +130,7 @@ impl<S: ReadStore + Sync> Check<'_, S> {
                     self.find(PrimaryFinding::ChunkLength { blob, chunk: chunk.id });
                 }
                 None if !self.part.holds(chunk.id.as_bytes()) => {
-                    whole &= self.chunk_beside(blob, chunk, needed, &mut hasher)?
+                    whole &= self.chunk_beside(blob, chunk, needed, &mut hasher)?;
                 }
                 None => {
                     whole = false;

@@ -107,7 +107,7 @@ impl<S: ReadStore + Sync> Check<'_, S> {
     fn lost_heads(&self) -> Result<(), StoreError> {
         match lost_heads(self.store) {
             Ok(lost) => {
-                lost.into_iter().for_each(|(repo, commit)| self.find(PrimaryFinding::HeadLost { repo, commit }))
+                lost.into_iter().for_each(|(repo, commit)| self.find(PrimaryFinding::HeadLost { repo, commit }));
             }
             // Of the family's blocks it is told elsewhere.
             Err(StoreError::DamagedBlocks { .. } | StoreError::Damaged { .. }) => {}
