@@ -3,6 +3,7 @@
 //! ```text
 //! state.rs    what the daemon holds, and how each repo does
 //! follow.rs   one task for each repo: waits for a head and brings it live
+//! heads.rs    which heads are believed
 //! sync.rs     from a commit's id to a generation on disk
 //! receive.rs  objects as they arrive, verified and kept
 //! deploy.rs   the window: pause, rename, flush, resume
@@ -33,6 +34,7 @@ mod flush;
 mod follow;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod heads;
 mod hold;
 mod hooks;
 mod listen;
@@ -58,7 +60,7 @@ use tokio_util::task::TaskTracker;
 pub use error::{ClientError, ReceiveError};
 pub use hooks::HookError;
 pub use once::once;
-pub use repair::repair_offline;
+pub use repair::{forget_index, repair_offline};
 
 use crate::config::ClientConfig;
 use crate::connections::keep_fresh;

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 pub use access::{Access, EXTENSIONS, LocalRule, LocalRuleError, Rule, RuleError};
 pub use client::{ClientConfig, ClientRepo, DrainKind, HooksConfig, PauseKind, PuppetServer};
 pub use gate::{GateConfig, GateScope, Puppet};
-pub use primary::{PrimaryConfig, PrimaryRepo};
+pub use primary::{PrimaryConfig, PrimaryRepo, Signing};
 pub use scrub::ScrubConfig;
 
 /// Where `serve` looks for its settings unless told.

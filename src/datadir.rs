@@ -182,6 +182,21 @@ pub fn kind_to_read(path: &Path) -> Result<Kind, DataDirError> {
     Ok(format.kind)
 }
 
+/// Whether a database has lost the file that says which of its others count, and holds records all the same. RocksDB would take it for new,
+/// and remove them. One whose making was cut short has none yet.
+pub fn has_lost_its_list(database: &Dir) -> Result<bool, DiskError> {
+    if database.stat_if_there("CURRENT")?.is_some_and(|stat| stat.size > 0) {
+        return Ok(false);
+    }
+    for listed in database.list()? {
+        let name = listed.name.as_bytes();
+        if name.ends_with(b".sst") || (name.ends_with(b".log") && database.stat(&listed.name)?.size > 0) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// What a start that was cut short may leave before `FORMAT` is written.
 fn is_ours_before_format(name: &[u8]) -> bool {
     matches!(name, b"LOCK" | b".FORMAT.new" | b"lost+found")

@@ -16,6 +16,7 @@
 //! heal.rs        trees that hold a wrong file, built anew
 //! mend.rs        single things put right, for a repair
 //! recover.rs     what a crash may have left
+//! aside.rs       an index that is damaged itself
 //! survey.rs      everything that the index knows, for fsck
 //! inspect.rs     whether a tree or a root on disk is what it should be
 //! ```
@@ -25,6 +26,7 @@
 //!
 //! Deliberately absent: where objects come from, when to deploy, how requests are paused.
 
+mod aside;
 mod blobs;
 mod build;
 mod error;
@@ -53,6 +55,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 
+pub use aside::DAMAGED_INDEX;
 pub use blobs::BlobWriter;
 pub use build::Built;
 pub use error::FarmError;
@@ -151,7 +154,7 @@ impl Farm {
                 tracing::warn!(path = %way.path().display(), %group, error = %error.io(), "cannot give the farm to its readers");
             }
         }
-        let index = Index::open(&data.path.join("index"))?;
+        let index = Self::open_index(&data)?;
         let blob_dirs = std::iter::repeat_with(OnceLock::new).take(256).collect();
         let farm = Self {
             data,

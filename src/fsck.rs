@@ -29,7 +29,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::datadir::{self, DataDirError, Kind};
+use crate::datadir::{self, DataDirError, Kind, has_lost_its_list};
 use crate::disk::{Dir, DiskError, Lock, LockError};
 use crate::farm::{FarmError, Index};
 use crate::findings::Finding;
@@ -97,7 +97,7 @@ pub enum FsckError {
     Disk(#[from] DiskError),
     /// The client's index cannot be opened or read.
     #[error(
-        "cannot read the client's index; where it is beyond repair: stop the client, remove index/, start it again"
+        "cannot read the client's index; where it is damaged, a start of the client makes it anew, and so does --repair"
     )]
     Index(#[source] FarmError),
     /// The primary's store cannot be opened or read.
@@ -192,7 +192,8 @@ pub fn check(data_dir: &Path, access: &Access, progress: &Progress) -> Result<Re
         (Access::Locked, Kind::Primary) => data_dir.join("store"),
         (Access::Locked, Kind::Client) => data_dir.join("index"),
     };
-    if !database.join("CURRENT").exists() {
+    let is_one = database.join("CURRENT").exists() || database.is_dir() && has_lost_its_list(&Dir::open(&database)?)?;
+    if !is_one {
         return Err(FsckError::Empty { path: data_dir.to_owned() });
     }
     progress.begin(Phase::Checking, 0, 0);

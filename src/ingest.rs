@@ -38,6 +38,7 @@ mod message;
 mod node;
 mod publish;
 mod read;
+mod rebuild;
 mod repair;
 mod restore;
 mod rollback;
@@ -57,6 +58,7 @@ use std::time::Instant;
 
 pub use error::IngestError;
 pub use heal::heal;
+pub use rebuild::{LostHead, Rebuilt, rebuild};
 pub use repair::repair;
 pub use restore::restore_trees;
 pub use rollback::rollback;
@@ -108,9 +110,11 @@ fn commit_by(
     let guard = store.begin_commit(&repo.name);
     let head = Head::of(store, &repo.name)?;
     check_expected(request, head.as_ref())?;
+    let lost = guard.head_is_lost()?;
     let scope = match &head {
         // Texts without a name name no environment: only what is gone from staging goes. A deploy tool that deployed none says so.
-        Some(Head { commit, .. }) if !request.environments.is_empty() => {
+        // What survived of a lost head is too old to take other environments from.
+        Some(Head { commit, .. }) if !request.environments.is_empty() && !lost => {
             Scope::Environments(Environments::new(store, wanted, &repo.environments_dir, commit)?)
         }
         _ => Scope::Whole,
@@ -122,6 +126,9 @@ fn commit_by(
         let _unsaved = work.sink.write_all();
     }
     let Committed { head, created, changes } = committed?;
+    if lost && !created {
+        guard.confirm_survivor()?;
+    }
     Ok(answer(&head, created, changes, begun, work.warnings.into_texts()))
 }
 

@@ -53,6 +53,7 @@ pub mod puppet;
 pub mod remote;
 pub mod scrub;
 pub mod server;
+pub mod signature;
 pub mod store;
 pub mod tls;
 pub mod values;

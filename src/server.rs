@@ -64,6 +64,7 @@ use crate::disk::DiskError;
 use crate::http::{OpenSocket, SocketError, chain};
 use crate::notify;
 use crate::puppet::CertificateError;
+use crate::signature::KeyError;
 use crate::store::{ReadStore, StoreError};
 use crate::values::{PathError, RepoName};
 use listen::Sockets;
@@ -132,6 +133,9 @@ pub enum ServeError {
     /// The file system said no.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// The key of `[signing]` cannot be used.
+    #[error("cannot sign heads")]
+    Signing(#[from] KeyError),
     /// Puppet's certificates cannot be used.
     #[error(transparent)]
     Certificates(#[from] CertificateError),

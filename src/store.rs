@@ -16,6 +16,8 @@
 //! diff.rs        what differs between two trees
 //! gc.rs          removing what nothing needs
 //! gate.rs        who waits for whom
+//! log.rs         the log that is replayed when it is opened
+//! salvage.rs     a new store of what can be read of a damaged one
 //! error.rs       what can go wrong
 //! ```
 //!
@@ -29,7 +31,9 @@ mod family;
 mod gate;
 mod gc;
 mod labels;
+mod log;
 mod read;
+mod salvage;
 mod stat_cache;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -45,11 +49,14 @@ pub use diff::{Change, ChangeCounts, count_changes, diff};
 pub use error::{Damage, StoreError};
 pub use family::{Family, Key};
 pub use gc::{GcPlan, GcReport, Retention};
+pub use labels::lost_heads;
 pub use read::{History, ReadStore, Snapshot, StoredBlob, Visit};
+pub use salvage::{DAMAGED, Salvage, Saved};
 pub use stat_cache::{CachedFile, StatRecord, each_stat_record};
 pub use write::{CommitGuard, WrittenBlob};
 
-use crate::datadir::DataDir;
+use crate::datadir::{DataDir, has_lost_its_list};
+use crate::disk::Dir;
 use crate::disk::seam::{self, Event};
 use crate::values::RepoName;
 use gate::Gate;
@@ -66,9 +73,10 @@ impl Store {
     /// Opens the store of a data directory, made first where it is missing.
     pub fn open(data: &DataDir) -> Result<Self, StoreError> {
         let dir = data.dir.open_or_make_dir("store", 0o700)?;
-        let settings = family::database_options();
-        let opened = DB::open_cf_descriptors(&settings, dir.path(), family::descriptors());
-        let store = Self::of(opened, dir.path())?;
+        if has_lost_its_list(&dir)? {
+            return Err(StoreError::NoList { path: dir.path().to_owned() });
+        }
+        let store = Self::of(log::open(dir.path()), dir.path())?;
         // RocksDB makes its files durable in their directory; that the directory has a name is for its owner to make so.
         data.dir.sync()?;
         seam::tell(Event::Database { path: store.db.path(), synced: true });
@@ -77,9 +85,10 @@ impl Store {
 
     /// Opens a store that nobody writes: a checkpoint, or one whose daemon does not run. Every write to it is an error.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
-        let settings = family::database_options();
-        let opened = DB::open_cf_descriptors_read_only(&settings, path, family::descriptors(), false);
-        Self::of(opened, path)
+        if path.is_dir() && has_lost_its_list(&Dir::open(path)?)? {
+            return Err(StoreError::NoList { path: path.to_owned() });
+        }
+        Self::of(log::open_read_only(path), path)
     }
 
     fn of(opened: Result<DB, rocksdb::Error>, path: &Path) -> Result<Self, StoreError> {

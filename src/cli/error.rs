@@ -8,6 +8,7 @@ use crate::config::ConfigError;
 use crate::datadir::DataDirError;
 use crate::disk::LockError;
 use crate::fsck::FsckError;
+use crate::ingest::IngestError;
 use crate::puppet::CertificateError;
 use crate::remote::RemoteError;
 use crate::server::ServeError;
@@ -36,6 +37,9 @@ pub(super) enum CliError {
     /// A check that could not be made.
     #[error(transparent)]
     Fsck(#[from] FsckError),
+    /// A primary's store that cannot be made anew.
+    #[error("cannot make the store anew; the old one is as it was")]
+    Rebuild(#[from] IngestError),
     /// The primary's store, for a repair without a daemon.
     #[error(transparent)]
     Store(#[from] StoreError),

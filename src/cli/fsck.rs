@@ -19,6 +19,7 @@ use super::error::CliError;
 use super::{output, progress};
 use crate::findings::{Finding, Outcome};
 use crate::fsck::Report;
+use crate::ingest::Rebuilt;
 use crate::progress::Progress;
 use access::Place;
 
@@ -26,6 +27,9 @@ use access::Place;
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Answer<'a> {
+    /// The database itself was damaged, and was made anew before the check.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rebuilt: Option<&'a Rebuilt>,
     #[serde(flatten)]
     report: &'a Report,
     /// What became of each finding, where a repair was asked for.
@@ -45,10 +49,14 @@ pub(super) async fn run(args: &FsckArgs) -> Result<ExitCode, CliError> {
         }
     });
     let place = Place::new(&args.data_dir);
-    let report = progress::watch(place.check(&jobs), async || Some(jobs.snapshot())).await?;
-    let mut answer = Answer { report: &report, repair: None, remaining: None };
+    let (report, rebuilt) = match args.repair {
+        true => progress::watch(place.check_or_rebuild(&jobs), async || Some(jobs.snapshot())).await?,
+        false => (progress::watch(place.check(&jobs), async || Some(jobs.snapshot())).await?, None),
+    };
+    let mut answer = Answer { rebuilt: rebuilt.as_ref(), report: &report, repair: None, remaining: None };
+    let anew = rebuilt.as_ref().map(|rebuilt| show::rebuilt(rebuilt, &args.data_dir)).unwrap_or_default();
     if !args.repair || report.findings.is_empty() {
-        output::answer(args.json, &answer, || show::report(&report))?;
+        output::answer(args.json, &answer, || anew + &show::report(&report))?;
         return Ok(exit(&report.findings));
     }
     let work = place.repair(&report, args.server.as_deref(), &jobs);
@@ -56,7 +64,7 @@ pub(super) async fn run(args: &FsckArgs) -> Result<ExitCode, CliError> {
         Ok(outcomes) => outcomes,
         Err(error) => {
             // That there is damage is the answer, also where nothing could be done about it.
-            output::answer(args.json, &answer, || show::report(&report))?;
+            output::answer(args.json, &answer, || anew + &show::report(&report))?;
             output::complain(&error);
             return Ok(ExitCode::FAILURE);
         }
@@ -65,7 +73,7 @@ pub(super) async fn run(args: &FsckArgs) -> Result<ExitCode, CliError> {
     let again = progress::watch(place.check(&jobs), async || Some(jobs.snapshot())).await?;
     answer.repair = Some(&outcomes);
     answer.remaining = Some(&again.findings);
-    output::answer(args.json, &answer, || show::repaired(&report, &outcomes, &again))?;
+    output::answer(args.json, &answer, || anew + &show::repaired(&report, &outcomes, &again))?;
     Ok(exit(&again.findings))
 }
 

@@ -235,6 +235,7 @@ mod tests {
             message: "Fix ntp\n\nIt was \x1b[31mbroken.".into(),
             environments_dir: "environments".into(),
             totals: Totals { files: 3, links: 1, bytes: 2048 },
+            signature: None,
             tags: vec!["good".into()],
         }
     }

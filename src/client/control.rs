@@ -119,11 +119,16 @@ impl From<ClientError> for Refusal {
             | ClientError::Receive(_)
             | ClientError::Flush(_)
             | ClientError::OwedFlush(_)
+            | ClientError::Unsigned { .. }
+            | ClientError::WronglySigned { .. }
+            | ClientError::Replayed { .. }
+            | ClientError::OtherSequence { .. }
             | ClientError::Stuck(_) => StatusCode::BAD_GATEWAY,
             ClientError::Pause(_) | ClientError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             ClientError::Farm(farm) if farm.is_full() => StatusCode::INSUFFICIENT_STORAGE,
             ClientError::Farm(_)
             | ClientError::SharedDirs { .. }
+            | ClientError::SignedBy { .. }
             | ClientError::Flusher(_)
             | ClientError::Hook(_)
             | ClientError::NoGate

@@ -17,7 +17,7 @@ use crate::pause::Scope;
 use crate::progress::Phase;
 use crate::puppet::{FlushError, Flusher};
 use crate::values::{CommitId, RepoName};
-use crate::wire::api::DeployFigures;
+use crate::wire::api::{CommitInfo, DeployFigures};
 
 /// How a deploy ended.
 struct Deployed {
@@ -32,10 +32,24 @@ struct Deployed {
 }
 
 impl Client {
+    /// Brings a head that was accepted live.
+    pub(super) async fn bring_head(&self, name: &RepoName, head: &CommitInfo) -> Result<(), ClientError> {
+        self.bring_checked(name, head.commit, Some(head)).await
+    }
+
     /// Brings `commit` live: syncs it, deploys it, removes what is too old. The caller holds `work`.
     pub(super) async fn bring(&self, name: &RepoName, commit: CommitId) -> Result<(), ClientError> {
+        self.bring_checked(name, commit, None).await
+    }
+
+    async fn bring_checked(
+        &self,
+        name: &RepoName,
+        commit: CommitId,
+        claimed: Option<&CommitInfo>,
+    ) -> Result<(), ClientError> {
         let repo = self.repo(name)?;
-        let outcome = self.bring_live(name, commit).await;
+        let outcome = self.bring_live(name, commit, claimed).await;
         repo.idle();
         let failure = outcome.as_ref().err().map(|error| chain(error));
         self.metrics.count_deploy(name, outcome.as_ref().is_ok_and(Option::is_some), failure.is_some());
@@ -56,7 +70,12 @@ impl Client {
     }
 
     /// The figures, where there was something to do.
-    async fn bring_live(&self, name: &RepoName, commit: CommitId) -> Result<Option<DeployFigures>, ClientError> {
+    async fn bring_live(
+        &self,
+        name: &RepoName,
+        commit: CommitId,
+        claimed: Option<&CommitInfo>,
+    ) -> Result<Option<DeployFigures>, ClientError> {
         let began = Instant::now();
         let mut figures = DeployFigures::default();
         let repo = self.repo(name)?;
@@ -76,6 +95,9 @@ impl Client {
             return Ok(None);
         }
         self.sync(name, commit, &mut figures).await?;
+        if let Some(head) = claimed {
+            self.check_sequence(name, head).await?;
+        }
         repo.progress.begin(Phase::Deploying, 0, 0);
         let deployed = self.deploy(name, commit).await?;
         figures.paused_seconds = deployed.paused.as_secs_f64();

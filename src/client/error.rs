@@ -11,6 +11,7 @@ use crate::gate::{GateError, PauseError};
 use crate::http::SocketError;
 use crate::puppet::{CertificateError, FlushError};
 use crate::remote::RemoteError;
+use crate::signature::KeyError;
 use crate::values::{BlobId, CommitId, RepoName, Totals, TreeId};
 use crate::wire::{DeltaError, StreamError};
 
@@ -84,6 +85,58 @@ pub enum ClientError {
         found: RepoName,
         /// What was asked for.
         wanted: RepoName,
+    },
+    /// A head that nobody vouches for.
+    #[error(
+        "the head {commit} of {repo} is not signed, and was not fetched: add [signing] with a key to the primary, or remove signed-by here"
+    )]
+    Unsigned {
+        /// The repo.
+        repo: RepoName,
+        /// The head.
+        commit: CommitId,
+    },
+    /// A head that somebody else vouches for, or that was changed on its way.
+    #[error(
+        "the head {commit} of {repo} is signed by none of the keys in signed-by, and was not fetched: where the primary has a new key, add its public half; else find out who answers in the primary's place"
+    )]
+    WronglySigned {
+        /// The repo.
+        repo: RepoName,
+        /// The head.
+        commit: CommitId,
+    },
+    /// A head from before.
+    #[error(
+        "the head {commit} of {repo} is #{sequence}, older than #{accepted}, which was accepted before, and was not fetched: where the primary went back on purpose, `sceneshift rollback {commit}` goes with it, and `--release` follows it again"
+    )]
+    Replayed {
+        /// The repo.
+        repo: RepoName,
+        /// The head.
+        commit: CommitId,
+        /// Its sequence.
+        sequence: u64,
+        /// The highest that was accepted.
+        accepted: u64,
+    },
+    /// A head that lied about itself.
+    #[error("commit {commit} is #{found}, and #{claimed} was said of it: the primary is wrong or not who it should be")]
+    OtherSequence {
+        /// The commit.
+        commit: CommitId,
+        /// What it says of itself.
+        found: u64,
+        /// What the head's answer said.
+        claimed: u64,
+    },
+    /// A key of `signed-by` cannot be used.
+    #[error("signed-by of [repos.{repo}]")]
+    SignedBy {
+        /// The repo.
+        repo: RepoName,
+        /// What is wrong.
+        source: KeyError,
     },
     /// The primary does not give what a commit needs.
     #[error("commit {0} cannot be completed: the primary sent nothing of what is missing")]

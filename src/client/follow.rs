@@ -8,6 +8,7 @@ use super::state::Client;
 use crate::http::chain;
 use crate::remote::{Backoff, HeadAnswer};
 use crate::values::{CommitId, RepoName};
+use crate::wire::api::CommitInfo;
 
 /// How long the primary may keep a question open. Shorter than the idle limits of what may stand between.
 const WAIT: Duration = Duration::from_secs(50);
@@ -23,10 +24,10 @@ pub(super) async fn follow(client: Arc<Client>, name: RepoName) {
             () = wake(&client, &name) => { known = None; continue }
             outcome = next_head(&client, &name, known) => match outcome {
                 Ok(None) => { backoff.succeeded(); continue }
-                Ok(Some(head)) => match deal_with(&client, &name, head).await {
+                Ok(Some(head)) => match deal_with(&client, &name, &head).await {
                     Ok(()) => {
                         backoff.succeeded();
-                        known = Some(head);
+                        known = Some(head.commit);
                         continue;
                     }
                     Err(error) => failed(&client, &name, &error, &mut backoff).await,
@@ -50,24 +51,27 @@ async fn wake(client: &Client, name: &RepoName) {
     }
 }
 
-async fn next_head(client: &Client, name: &RepoName, known: Option<CommitId>) -> Result<Option<CommitId>, ClientError> {
+async fn next_head(
+    client: &Client,
+    name: &RepoName,
+    known: Option<CommitId>,
+) -> Result<Option<CommitInfo>, ClientError> {
     match client.remote.head(name, known, WAIT).await? {
-        HeadAnswer::Head(info) => Ok(Some(info.commit)),
+        HeadAnswer::Head(info) => Ok(Some(info)),
         HeadAnswer::Same | HeadAnswer::NoCommitYet => Ok(None),
     }
 }
 
 /// Brings a new head live, unless the repo is pinned.
-pub(super) async fn deal_with(client: &Client, name: &RepoName, head: CommitId) -> Result<(), ClientError> {
+pub(super) async fn deal_with(client: &Client, name: &RepoName, head: &CommitInfo) -> Result<(), ClientError> {
     let _working = client.work.lock().await;
-    let repo = name.clone();
-    let state = client.blocking(move |farm| farm.update_state(&repo, |state| state.head = Some(head))).await?;
-    if state.pinned.is_some_and(|pinned| pinned != head) {
-        tracing::info!(%name, %head, "a new head is not deployed: the repo is pinned");
+    let state = client.accept(name, head).await?;
+    if state.pinned.is_some_and(|pinned| pinned != head.commit) {
+        tracing::info!(%name, head = %head.commit, "a new head is not deployed: the repo is pinned");
         client.news.notify_one();
         return Ok(());
     }
-    client.bring(name, head).await?;
+    client.bring_head(name, head).await?;
     client.prune().await;
     Ok(())
 }
@@ -78,15 +82,20 @@ async fn failed(client: &Client, name: &RepoName, error: &ClientError, backoff: 
     tracing::warn!(%name, error = chain(error), retry_in = ?pause, "what is live stays live");
     let (repo, text) = (name.clone(), chain(error));
     let noted = client.blocking(move |farm| {
-        farm.update_state(&repo, |state| {
+        let before = farm.state(&repo)?;
+        let after = farm.update_state(&repo, |state| {
             // For a flush that is owed requests may be held: that is not hidden by a primary that is away.
             if !state.unflushed {
                 state.error = Some(text);
             }
-        })
+        });
+        after.map(|after| after.error != before.error)
     });
-    if let Err(error) = noted.await {
-        tracing::warn!(error = chain(&error), "could not note it");
+    match noted.await {
+        // The fleet should not have to wait for it until the next minute.
+        Ok(true) => client.news.notify_one(),
+        Ok(false) => {}
+        Err(error) => tracing::warn!(error = chain(&error), "could not note it"),
     }
     pause
 }

@@ -48,6 +48,7 @@ pub(super) struct Metrics {
     pinned: PerRepo,
     unflushed: PerRepo,
     failing: PerRepo,
+    refused: Family<OfRepo, Counter>,
     scrub: scrub::Metrics,
 }
 
@@ -69,6 +70,7 @@ impl Metrics {
             pinned: Family::default(),
             unflushed: Family::default(),
             failing: Family::default(),
+            refused: Family::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("deploys", "Deploys by result", metrics.deploys.clone());
@@ -85,6 +87,7 @@ impl Metrics {
         registry.register("deployed_sequence", "Sequence number of what is live", metrics.sequence.clone());
         registry.register("pinned", "1 while the repo is pinned", metrics.pinned.clone());
         registry.register("unflushed", "1 while a flush is owed", metrics.unflushed.clone());
+        registry.register("refused_heads", "Heads refused for their signature or age", metrics.refused.clone());
         registry.register("failing", "1 while the last sync or deploy failed", metrics.failing.clone());
         metrics
     }
@@ -107,6 +110,11 @@ impl Metrics {
     /// Counts a sync or deploy that failed.
     pub(super) fn count_failure(&self, name: &RepoName) {
         self.failures.get_or_create(&of(name)).inc();
+    }
+
+    /// Counts a head that was not believed.
+    pub(super) fn count_refused(&self, name: &RepoName) {
+        self.refused.get_or_create(&of(name)).inc();
     }
 
     /// Takes the figures of a deploy.

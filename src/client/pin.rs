@@ -29,6 +29,7 @@ impl Client {
         let _working = self.work.lock().await;
         self.bring(name, target).await?;
         self.set_pin(name, Some(target)).await?;
+        self.lower_mark(name, target).await?;
         tracing::info!(%name, commit = %target, "rolled back and pinned");
         repo.wake.notify_one();
         self.news.notify_one();
@@ -45,7 +46,7 @@ impl Client {
     pub(super) async fn sync_now(&self, name: &RepoName) -> Result<(), ClientError> {
         self.repo(name)?;
         match self.remote.head(name, None, std::time::Duration::ZERO).await? {
-            HeadAnswer::Head(info) => super::follow::deal_with(self, name, info.commit).await,
+            HeadAnswer::Head(info) => super::follow::deal_with(self, name, &info).await,
             HeadAnswer::Same | HeadAnswer::NoCommitYet => Err(ClientError::NoCommit(name.clone())),
         }
     }

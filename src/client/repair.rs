@@ -82,9 +82,10 @@ pub async fn repair_offline(
     progress: Arc<Progress>,
 ) -> Result<Vec<Outcome>, ClientError> {
     let path = data_dir.to_owned();
+    let index_is_damaged = findings.iter().any(|finding| matches!(finding, ClientFinding::IndexBlocksDamaged { .. }));
     let opened = tokio::task::spawn_blocking(move || {
         let certificates = puppet.as_ref().map(Certificates::open).transpose()?;
-        let (farm, noted) = open_offline(&path)?;
+        let (farm, noted) = open_offline(&path, index_is_damaged)?;
         Ok::<_, ClientError>((farm, noted, certificates))
     });
     let (farm, noted, certificates) = opened.await??;
@@ -100,10 +101,21 @@ pub async fn repair_offline(
     medic.outcomes(findings, troubles).await
 }
 
+/// Puts an empty index in the place of one that RocksDB refuses. The next sync fills it. Blocks; no daemon may run.
+pub fn forget_index(data_dir: &Path) -> Result<(), ClientError> {
+    let data =
+        crate::datadir::DataDir::open_existing(data_dir, crate::datadir::Kind::Client).map_err(FarmError::from)?;
+    Farm::set_index_aside(&data)?;
+    Ok(())
+}
+
 /// Opens a farm as its daemon would, and gives the primary's address that was noted.
-fn open_offline(path: &Path) -> Result<(Farm, Option<String>), FarmError> {
+fn open_offline(path: &Path, index_is_damaged: bool) -> Result<(Farm, Option<String>), FarmError> {
     let data = crate::datadir::DataDir::open_existing(path, crate::datadir::Kind::Client)?;
-    let index = Index::open(&data.path.join("index"))?;
+    let index = match index_is_damaged {
+        true => Farm::set_index_aside(&data)?,
+        false => Index::open(&data.path.join("index"))?,
+    };
     // A farm whose index has unreadable records does not open.
     let survey = index.survey(&Progress::default())?;
     index.forget_flaws(&survey.flaws)?;
@@ -341,7 +353,7 @@ fn concerns_objects(finding: &ClientFinding) -> bool {
 fn advice(finding: &ClientFinding) -> &'static str {
     match finding {
         ClientFinding::IndexBlocksDamaged { .. } => {
-            "stop the client, remove index/, start it again: it fetches everything anew, and what is live stays live meanwhile"
+            "stop the client and start it again, or repair without it: the index is made anew from the primary, and what is live stays live"
         }
         ClientFinding::IndexTreeTotals { .. } => "the commit itself is wrong; make a new one on the primary",
         ClientFinding::CurrentMissing { .. }

@@ -1,6 +1,7 @@
 //! What the daemon holds, and how each repo does.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
@@ -18,6 +19,7 @@ use crate::progress::{Phase, Progress};
 use crate::puppet::{Certificates, FlushError, Flusher};
 use crate::remote::{Remote, RemoteError};
 use crate::scrub::{self, Scrub};
+use crate::signature::VerifyingKey;
 use crate::values::RepoName;
 use crate::wire::api::{DeployFigures, FailedCommit};
 
@@ -66,6 +68,8 @@ pub(super) struct Repo {
     pub(super) settings: ClientRepo,
     pub(super) pauser: Pauser,
     pub(super) shared: SharedDirs,
+    /// Whose heads are believed; none for everybody's.
+    pub(super) signed_by: Vec<VerifyingKey>,
     pub(super) progress: Arc<Progress>,
     pub(super) figures: Mutex<Option<DeployFigures>>,
     /// Wakes the task that follows the repo: what it should do may have changed.
@@ -83,6 +87,8 @@ impl Client {
         let opened = config.clone();
         let opened = tokio::task::spawn_blocking(move || {
             let certificates = opened.puppet.as_ref().map(Certificates::open).transpose()?.map(Arc::new);
+            let keys = opened.repos.iter().map(|(name, repo)| Ok((name.clone(), read_keys(name, repo)?)));
+            let keys: BTreeMap<_, _> = keys.collect::<Result<_, ClientError>>()?;
             let farm = Farm::open(&opened.data_dir, settings)?;
             farm.index().put_meta(SERVER_NOTE, opened.server.as_bytes())?;
             let mut metrics = Metrics::new();
@@ -96,14 +102,14 @@ impl Client {
             };
             let note = farm.index().meta(NOTE)?;
             let scrub = Scrub::new(opened.scrub.pass(), note.as_deref(), now());
-            Ok::<_, ClientError>((Arc::new(farm), certificates, metrics, gate, scrub))
+            Ok::<_, ClientError>((Arc::new(farm), certificates, metrics, gate, scrub, keys))
         });
-        let (farm, certificates, metrics, gate, scrub) = opened.await??;
+        let (farm, certificates, metrics, gate, scrub, mut keys) = opened.await??;
         let remote = primary_at(&config.server, certificates.as_deref())?;
         let flusher = flusher(&config, certificates.clone()).map_err(ClientError::Flusher)?.map(Arc::new);
         let repos = config.repos.iter().map(|(name, settings)| {
             let pauser = Pauser::new(&config, settings, gate.as_ref())?;
-            Ok((name.clone(), Repo::new(name, settings, pauser)?))
+            Ok((name.clone(), Repo::new(name, settings, pauser, keys.remove(name).unwrap_or_default())?))
         });
         let repos = repos.collect::<Result<_, ClientError>>()?;
         let certname = config.puppet.as_ref().map(|puppet| puppet.certname.clone());
@@ -159,13 +165,19 @@ impl Client {
 }
 
 impl Repo {
-    fn new(name: &RepoName, settings: &ClientRepo, pauser: Pauser) -> Result<Self, ClientError> {
+    fn new(
+        name: &RepoName,
+        settings: &ClientRepo,
+        pauser: Pauser,
+        signed_by: Vec<VerifyingKey>,
+    ) -> Result<Self, ClientError> {
         let shared = SharedDirs::new(&settings.shared_dirs)
             .map_err(|source| ClientError::SharedDirs { repo: name.clone(), source })?;
         Ok(Self {
             settings: settings.clone(),
             pauser,
             shared,
+            signed_by,
             progress: Arc::default(),
             figures: Mutex::default(),
             wake: Notify::new(),
@@ -176,6 +188,13 @@ impl Repo {
     pub(super) fn idle(&self) {
         self.progress.begin(Phase::Idle, 0, 0);
     }
+}
+
+fn read_keys(name: &RepoName, repo: &ClientRepo) -> Result<Vec<VerifyingKey>, ClientError> {
+    let key = |path: &PathBuf| {
+        VerifyingKey::read(path).map_err(|source| ClientError::SignedBy { repo: name.clone(), source })
+    };
+    repo.signed_by.iter().map(key).collect()
 }
 
 /// The primary at this address, asked with the host's certificate where that is wanted.

@@ -73,6 +73,9 @@ pub struct ClientRepo {
     /// The commands of `pause = "hooks"`.
     #[serde(default)]
     pub hooks: Option<HooksConfig>,
+    /// Whose heads are believed: public keys, Ed25519 in PEM. With none, those of whoever answers as the primary.
+    #[serde(default)]
+    pub signed_by: Vec<PathBuf>,
     /// Which directories are built once and linked to from every generation that has them.
     #[serde(default = "default_shared_dirs")]
     pub shared_dirs: Vec<String>,

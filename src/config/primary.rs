@@ -39,12 +39,23 @@ pub struct PrimaryConfig {
     /// How to log.
     #[serde(default)]
     pub log_format: LogFormat,
+    /// How heads are signed, where they are.
+    #[serde(default)]
+    pub signing: Option<Signing>,
     /// How much is read again each day.
     #[serde(default)]
     pub scrub: ScrubConfig,
     /// The staging trees.
     #[serde(default)]
     pub repos: BTreeMap<RepoName, PrimaryRepo>,
+}
+
+/// How heads are signed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Signing {
+    /// The private key: Ed25519, PKCS#8 in PEM.
+    pub key: PathBuf,
 }
 
 /// One staging tree.

@@ -60,12 +60,27 @@ pub enum FarmError {
     /// A directory is deeper than the format allows.
     #[error("the tree {0} lies deeper than {max} levels", max = crate::values::MAX_DEPTH)]
     TooDeep(TreeId),
+    /// The index has lost its list of files.
+    #[error("the index {} has lost the file CURRENT", .0.display())]
+    NoIndexList(PathBuf),
     /// The job was asked to stop.
     #[error("stopped on request")]
     Cancelled,
 }
 
 impl FarmError {
+    /// Whether the index itself is damaged, so that it must be made anew.
+    pub fn is_index_damage(&self) -> bool {
+        match self {
+            FarmError::NoIndexList(_) => true,
+            // A file that is not there is told like any other trouble with files.
+            FarmError::Index(error) => {
+                error.kind() == rocksdb::ErrorKind::Corruption || error.as_ref().contains("No such file or directory")
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the cause is a full disk: room, not repair, is what is needed.
     pub fn is_full(&self) -> bool {
         match self {

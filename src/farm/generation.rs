@@ -33,6 +33,8 @@ pub struct RepoState {
     pub head: Option<CommitId>,
     /// The commit that it stays at.
     pub pinned: Option<CommitId>,
+    /// The highest sequence of a signed head that was accepted; or that of the commit that it was told to roll back to since.
+    pub accepted: Option<u64>,
     /// A flush that failed, and is still owed.
     pub unflushed: bool,
     /// What went wrong last, and has not gone well since.

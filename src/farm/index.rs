@@ -379,6 +379,20 @@ impl Index {
         self.put_synced(STATE, repo.as_str().as_bytes(), &bytes)
     }
 
+    /// Reads every record, whatever it holds.
+    pub(super) fn read_all(&self) -> Result<(), FarmError> {
+        FAMILIES.iter().try_for_each(|family| self.each(family).try_for_each(|record| record.map(drop)))
+    }
+
+    /// What is noted for each repo, as it is stored.
+    pub(super) fn states(&self) -> Result<Vec<Raw>, FarmError> {
+        self.each(STATE).collect()
+    }
+
+    pub(super) fn put_states(&self, states: &[Raw]) -> Result<(), FarmError> {
+        states.iter().try_for_each(|(key, value)| self.put_synced(STATE, key, value))
+    }
+
     /// A note about the data directory as a whole.
     pub fn meta(&self, key: &str) -> Result<Option<Vec<u8>>, FarmError> {
         Ok(self.db.get_cf(self.family(META), key)?)

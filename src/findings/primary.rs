@@ -96,6 +96,13 @@ pub enum PrimaryFinding {
         /// The commit.
         commit: CommitId,
     },
+    /// A head that was lost with a damaged database, and that no commit has replaced yet.
+    HeadLost {
+        /// The repo.
+        repo: RepoName,
+        /// What it named, where that is known.
+        commit: Option<CommitId>,
+    },
     /// A head whose record is none.
     HeadUnreadable {
         /// The record's key, for people.
@@ -164,6 +171,13 @@ impl fmt::Display for PrimaryFinding {
             }
             Self::HeadOtherRepo { repo, commit } => {
                 write!(f, "the head of {repo} names commit {commit}, which belongs to another repo; clients refuse it")
+            }
+            Self::HeadLost { repo, commit } => {
+                let which = commit.map_or_else(String::new, |commit| format!(", {commit},"));
+                write!(
+                    f,
+                    "the newest commit of {repo}{which} was lost; clients keep what they have and are given no older one"
+                )
             }
             Self::HeadUnreadable { key } => write!(f, "the head {key} cannot be read; nothing can be served"),
             Self::TagMissingCommit { repo, tag, commit } => {

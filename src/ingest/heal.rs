@@ -9,7 +9,7 @@ use super::{IngestError, Repo, repair, restore_trees};
 use crate::codec::decode_tree;
 use crate::findings::{Outcome, PrimaryFinding};
 use crate::progress::Progress;
-use crate::store::{Family, Key, ReadStore, Store, StoreError};
+use crate::store::{Family, Key, ReadStore, Store, StoreError, lost_heads};
 use crate::values::{BlobId, CommitId, Hasher, RepoName, TagName, TreeId, TreePath};
 
 /// Repairs what is still wrong, and says of each finding what became of it. Blocks; waits for commits under way.
@@ -159,6 +159,7 @@ fn holds(store: &Store, finding: &PrimaryFinding) -> Result<bool, StoreError> {
             })?;
             there
         }
+        PrimaryFinding::HeadLost { repo, .. } => lost_heads(store)?.iter().any(|(lost, _)| lost == repo),
         PrimaryFinding::BlobSize { .. }
         | PrimaryFinding::TreeTotals { .. }
         | PrimaryFinding::TreeTooDeep { .. }
@@ -192,12 +193,15 @@ fn advice(finding: &PrimaryFinding) -> &'static str {
         | PrimaryFinding::HeadMissingCommit { .. }
         | PrimaryFinding::HeadOtherRepo { .. }
         | PrimaryFinding::HeadUnreadable { .. } => {
-            "a commit exists nowhere else: restore store/ from a backup, or, where there is none, stop the primary, move store/ away, start it \
-             and commit; what is live on clients stays live meanwhile"
+            "a commit exists nowhere else: stop the primary and repair again, which makes a new store of what can be read; then start it and \
+             commit; what is live on clients stays live meanwhile"
+        }
+        PrimaryFinding::HeadLost { .. } => {
+            "start the primary, and `sceneshift commit` makes a new one of what stands in staging"
         }
         PrimaryFinding::BlocksDamaged { .. } => {
-            "the disk below the database is damaged: restore store/ from a backup, or, where there is none, stop the primary, move store/ away, \
-             start it and commit; what is live on clients stays live meanwhile"
+            "the disk below the database is damaged: stop the primary and repair again, which makes a new store of what can be read; what is \
+             live on clients stays live meanwhile"
         }
         PrimaryFinding::TagMissingCommit { .. }
         | PrimaryFinding::TagUnreadable { .. }

@@ -19,6 +19,9 @@ pub fn rollback(store: &Store, repo: &RepoName, request: &RollbackRequest) -> Re
     let old = store.commit(&request.commit)?.filter(|old| old.repo == *repo).ok_or_else(unknown)?;
     let head = Head::of(store, repo)?.ok_or_else(unknown)?;
     if head.commit.root == old.root && head.commit.environments_dir == old.environments_dir {
+        if guard.head_is_lost()? {
+            guard.confirm_survivor()?;
+        }
         return Ok(answer(&head, false, Changes::default(), begun, Vec::new()));
     }
     let changes = count(store, Some(head.commit.root.id), old.root.id)?;

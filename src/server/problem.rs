@@ -35,6 +35,7 @@ impl From<StoreError> for Refusal {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, BROKEN)
             }
             StoreError::Open { .. }
+            | StoreError::NoList { .. }
             | StoreError::Checkpoint { .. }
             | StoreError::Read { .. }
             | StoreError::Write { .. }

@@ -23,7 +23,8 @@ use crate::http::Refusal;
 use crate::ingest;
 use crate::progress::Progress;
 use crate::scrub::{self, Scrub};
-use crate::store::{ReadStore, Store, StoreError};
+use crate::signature::SigningKey;
+use crate::store::{ReadStore, Store, StoreError, lost_heads};
 use crate::values::{CommitId, RepoName, TreeId, TreePath};
 use crate::wire::api::{CommitInfo, FailedCommit};
 
@@ -40,6 +41,8 @@ pub(super) struct Primary {
     pub(super) repos: BTreeMap<RepoName, Arc<RepoState>>,
     /// TLS, and who may do what.
     pub(super) guard: Guard,
+    /// What signs heads, where they are signed.
+    pub(super) signing_key: Option<SigningKey>,
     /// How many connections are open at most.
     pub(super) max_connections: usize,
     /// Where users of this machine come, besides the data directory's control socket.
@@ -90,6 +93,7 @@ impl Primary {
     /// Opens the data directory and the store. Blocking.
     pub(super) fn open(config: PrimaryConfig) -> Result<Shared, ServeError> {
         let guard = Guard::open(&config)?;
+        let signing_key = config.signing.as_ref().map(|signing| SigningKey::read(&signing.key)).transpose()?;
         let data = DataDir::open(&config.data_dir, Kind::Primary)?;
         let store = Arc::new(Store::open(&data)?);
         let metrics = Metrics::new();
@@ -101,6 +105,7 @@ impl Primary {
         }
         let primary = Arc::new(Self {
             guard,
+            signing_key,
             max_connections: config.max_connections,
             socket: config.socket,
             clients: Clients::load(&store)?,
@@ -144,6 +149,11 @@ impl Primary {
         let Some(id) = self.store.head(name)? else {
             return Ok(());
         };
+        if lost_heads(&*self.store)?.iter().any(|(lost, _)| lost == name) {
+            // What is there is older than what was: clients must not go back to it by themselves.
+            tracing::error!(repo = %name, survivor = %id, "the head was lost with a damaged store; `sceneshift commit` makes a new one");
+            return Ok(());
+        }
         let Some(commit) = self.store.commit(&id)? else {
             tracing::error!(repo = %name, head = %id, "the head's commit is not stored; run `sceneshift fsck` on the primary");
             return Ok(());
@@ -151,7 +161,9 @@ impl Primary {
         let tags = self.store.tags(name)?;
         let tags = tags.into_iter().filter(|(_, tagged)| *tagged == id).map(|(tag, _)| tag.to_string()).collect();
         self.metrics.set_head(name, commit.sequence);
-        repo.head.send_replace(Some(Arc::new(CommitInfo::of(id, &commit, tags))));
+        let signature = self.signing_key.as_ref().map(|key| key.sign(name, commit.sequence, &id));
+        let info = CommitInfo { signature, ..CommitInfo::of(id, &commit, tags) };
+        repo.head.send_replace(Some(Arc::new(info)));
         Ok(())
     }
 

@@ -12,12 +12,18 @@ use crate::values::{ChunkListError, CommitError, CommitId, RepoName, TreeId};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// It cannot be opened.
-    #[error("cannot open the store at {}", path.display())]
+    #[error("cannot open the store at {}; where it is damaged, `sceneshift fsck --repair` of the data directory saves what can be read", path.display())]
     Open {
         /// Where it lies.
         path: PathBuf,
         /// What RocksDB said.
         source: rocksdb::Error,
+    },
+    /// Its list of files is gone.
+    #[error("the store at {} has lost the file CURRENT; `sceneshift fsck --repair` of the data directory saves what can be read", path.display())]
+    NoList {
+        /// Where it lies.
+        path: PathBuf,
     },
     /// No checkpoint could be made.
     #[error("cannot make a checkpoint of the store at {}", path.display())]
@@ -142,6 +148,19 @@ pub enum Damage {
 }
 
 impl StoreError {
+    /// Whether the database itself is damaged, so that it must be made anew of what can still be read.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Open { source, .. } => {
+                // A file that is not there is told like any other trouble with files.
+                source.kind() == rocksdb::ErrorKind::Corruption || source.as_ref().contains("No such file or directory")
+            }
+            Self::NoList { .. } | Self::DamagedBlocks { .. } => true,
+            Self::Damaged { source, .. } => matches!(source, Damage::Block(_)),
+            _ => false,
+        }
+    }
+
     /// Whether the disk has no room left: room, not repair, is what is needed. The database goes on by itself some seconds after there is
     /// room again.
     pub fn is_full(&self) -> bool {

@@ -16,6 +16,7 @@ use crate::values::{CommitId, RepoName, TagName};
 
 const STAGING: &[u8] = b"staging\0";
 const FAILED: &[u8] = b"failed-commit\0";
+const LOST_HEAD: &[u8] = b"lost-head\0";
 const SCRUB: &[u8] = b"scrub";
 
 impl Store {
@@ -118,6 +119,25 @@ impl Store {
         Ok(read::record(self, Family::Meta, &key)?.map(|record| record.to_vec()))
     }
 
+    /// Makes `survivor` the head of a repo whose head was lost (`lost`, where that is known), and notes that nobody should be told of it as
+    /// the newest: the next commit follows it, and ends that.
+    pub fn set_survivor(
+        &self,
+        repo: &RepoName,
+        survivor: Option<&CommitId>,
+        lost: Option<&CommitId>,
+    ) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        let heads = Family::Heads.handle(&self.db);
+        match survivor {
+            Some(survivor) => batch.put_cf(heads, repo.as_str(), survivor.as_bytes()),
+            None => batch.delete_cf(heads, repo.as_str()),
+        }
+        let lost = lost.map_or(&[][..], |lost| lost.as_bytes());
+        batch.put_cf(Family::Meta.handle(&self.db), lost_head_key(repo), lost);
+        self.write(Family::Heads, batch, Sync::Now)
+    }
+
     /// Notes how far the scrub is. Synced: it comes once for each part, and says what is left of damage.
     pub fn set_scrub_note(&self, note: &[u8]) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
@@ -146,6 +166,23 @@ impl Store {
         })?;
         Ok(dirs)
     }
+}
+
+/// Where it is noted that a repo's head was lost.
+pub(super) fn lost_head_key(repo: &RepoName) -> Vec<u8> {
+    [LOST_HEAD, repo.as_str().as_bytes()].concat()
+}
+
+/// The repos whose head was lost with a damaged database, and not replaced by a commit since; with what it was, where that is known.
+pub fn lost_heads<S: ReadStore>(store: &S) -> Result<Vec<(RepoName, Option<CommitId>)>, StoreError> {
+    let mut lost = Vec::new();
+    read::each(store, Family::Meta, LOST_HEAD, |key, value| {
+        let repo = read::decode_repo(&key[LOST_HEAD.len()..]);
+        let repo = repo.map_err(|error| StoreError::damaged(Family::Meta, key, error))?;
+        lost.push((repo, read::decode_commit_id(value).ok()));
+        Ok(())
+    })?;
+    Ok(lost)
 }
 
 fn decode_tag(bytes: &[u8]) -> Result<TagName, DecodeError> {

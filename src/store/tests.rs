@@ -7,6 +7,7 @@ mod large;
 mod model;
 mod objects;
 mod records;
+mod salvaged;
 
 use super::*;
 use crate::codec;

@@ -9,6 +9,7 @@ use rocksdb::{WriteBatch, WriteOptions};
 use super::chunking;
 use super::family::{Family, repo_key};
 use super::gate::CommitTurn;
+use super::labels::{lost_head_key, lost_heads};
 use super::read::ReadStore;
 use super::stat_cache::{self, StatRecord};
 use super::{Store, StoreError};
@@ -184,8 +185,21 @@ impl<'a> CommitGuard<'a> {
         let mut batch = self.stat_cache_batch(stat_cache);
         batch.put_cf(Family::Commits.handle(&self.store.db), id.as_bytes(), canonical);
         batch.put_cf(Family::Heads.handle(&self.store.db), self.repo().as_str(), id.as_bytes());
+        batch.delete_cf(Family::Meta.handle(&self.store.db), lost_head_key(self.repo()));
         self.store.write(Family::Commits, batch, Sync::Now)?;
         Ok(id)
+    }
+
+    /// Whether the repo's head was lost, so that the one it has now is only what survived.
+    pub fn head_is_lost(&self) -> Result<bool, StoreError> {
+        Ok(lost_heads(self.store)?.iter().any(|(repo, _)| repo == self.repo()))
+    }
+
+    /// What survived is what staging holds: it is the head again. Durable when it returns.
+    pub fn confirm_survivor(&self) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        batch.delete_cf(Family::Meta.handle(&self.store.db), lost_head_key(self.repo()));
+        self.store.write(Family::Meta, batch, Sync::Now)
     }
 
     /// Notes what was learnt of staging's directories where there is nothing to publish (`None` forgets one). Not synced: losing it costs

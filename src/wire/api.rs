@@ -98,6 +98,9 @@ pub struct CommitInfo {
     /// Tags that name it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// That it is a head of its repo, signed by the primary's key, in base64. Only heads have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
 }
 
 impl CommitInfo {
@@ -115,6 +118,7 @@ impl CommitInfo {
             environments_dir: commit.environments_dir.to_string(),
             totals: commit.root.totals,
             tags,
+            signature: None,
         }
     }
 }

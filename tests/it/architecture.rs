@@ -22,6 +22,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Stands alone, std and settings only: two small programs of `bin` take it in by its path, so that no database is linked.
     ("versioned_code", &[]),
     ("bin", &[]),
+    // Keys and signatures.
+    ("signature", &["values"]),
     // The file system.
     ("disk", &["values"]),
     ("datadir", &["values", "disk"]),
@@ -42,7 +44,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fsck", &["values", "codec", "progress", "findings", "disk", "datadir", "store", "farm"]),
     ("scrub", &["values", "findings", "wire"]),
     // The primary.
-    ("ingest", &["values", "codec", "progress", "findings", "disk", "store", "wire"]),
+    // A rebuild of the store puts a new one in the data directory.
+    ("ingest", &["values", "codec", "progress", "findings", "disk", "datadir", "store", "wire"]),
     (
         "server",
         &[
@@ -62,6 +65,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fsck",
             "scrub",
             "notify",
+            "signature",
         ],
     ),
     // The gate knows neither what is deployed nor how: it holds, and lets go.
@@ -87,6 +91,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "notify",
             "fsck",
             "scrub",
+            "signature",
         ],
     ),
     // People. Nobody uses this but `main`.
@@ -126,7 +131,9 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("hyper", &["connections", "gate"]),
     ("hyper_util", &["connections", "gate"]),
     ("tokio_rustls", &["connections"]),
-    ("rustls", &["tls", "puppet", "remote"]),
+    ("rustls", &["tls", "puppet", "remote", "signature"]),
+    // Elsewhere only as the provider of rustls.
+    ("ring", &["signature", "tls"]),
     ("x509_parser", &["puppet"]),
     ("listenfd", &["gate"]),
     ("sd_notify", &["notify"]),

@@ -63,6 +63,62 @@ fn a_running_client_repairs_what_was_damaged_and_says_so() {
 }
 
 #[test]
+fn whatever_became_of_a_blob_file_is_named_and_the_primary_has_it() {
+    let site = Site::deployed();
+    let real = |path: &str| fs::canonicalize(site.current().join(path)).unwrap();
+    let of = |path: &str| {
+        let id = blake3::hash(&fs::read(site.staging().join(path)).unwrap()).to_hex();
+        site.client_data().join("blobs").join(&id[..2]).join(id.as_str())
+    };
+    let (one, other) = ("environments/production/manifests/site.pp", "environments/production/modules/a/init.pp");
+    let cut = |path: &Path| {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::File::options().write(true).open(path).unwrap().set_len(3).unwrap();
+    };
+    type Case<'a> = (&'a str, &'a dyn Fn(), &'a [&'a str]);
+    let cases: [Case<'_>; 5] = [
+        ("truncated", &|| cut(&of(one)), &["blob-file-damaged"]),
+        ("missing", &|| fs::remove_file(of(one)).unwrap(), &["blob-file-missing"]),
+        (
+            "swapped",
+            &|| {
+                let between = site.client_data().join("blobs/between");
+                fs::rename(of(one), &between).unwrap();
+                fs::rename(of(other), of(one)).unwrap();
+                fs::rename(between, of(other)).unwrap();
+            },
+            &["blob-file-damaged", "blob-file-damaged"],
+        ),
+        (
+            "edited through current",
+            &|| {
+                fs::set_permissions(real(one), fs::Permissions::from_mode(0o644)).unwrap();
+                fs::write(real(one), "edited").unwrap();
+            },
+            &["blob-file-damaged"],
+        ),
+        (
+            "retargeted",
+            &|| {
+                let link = fs::canonicalize(site.current().join("environments/production/modules")).unwrap().join("a");
+                fs::remove_file(&link).unwrap();
+                std::os::unix::fs::symlink("/etc", link).unwrap();
+            },
+            &["link-retargeted"],
+        ),
+    ];
+    for (what, damage, kinds) in cases {
+        damage();
+        let (code, report) = site.fsck("client", &[]);
+        let found = report["findings"].as_array().unwrap().iter().map(|finding| finding["finding"].as_str().unwrap());
+        assert_eq!((code, found.collect::<Vec<_>>()), (1, kinds.to_vec()), "{what}: {report}");
+        let (code, report) = site.fsck("client", &["--repair"]);
+        assert_eq!(code, 0, "{what}: {report}");
+        assert_shows_staging(&site);
+    }
+}
+
+#[test]
 fn a_client_is_repaired_without_its_daemon_from_the_primary_that_it_had() {
     let site = Site::deployed().without(Daemon::Client);
     flip(&site.current().join("environments/production/manifests/site.pp"));

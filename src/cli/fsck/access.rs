@@ -9,7 +9,7 @@ use crate::client;
 use crate::datadir::{CONTROL_SOCKET, DataDir, Kind};
 use crate::findings::{ClientFinding, Finding, Outcome, PrimaryFinding};
 use crate::fsck::{self, Access, FsckError, Report};
-use crate::ingest;
+use crate::ingest::{self, Rebuilt};
 use crate::progress::Progress;
 use crate::remote::{Hold, Remote, RemoteError};
 use crate::store::Store;
@@ -89,6 +89,37 @@ impl Place {
         }
     }
 
+    /// Checks it. Where its database is damaged itself, and no daemon runs, what can be read of it is saved into a new one first.
+    pub(super) async fn check_or_rebuild(
+        &self,
+        progress: &Arc<Progress>,
+    ) -> Result<(Report, Option<Rebuilt>), CliError> {
+        match self.check(progress).await {
+            Ok(report) if !report.findings.iter().any(needs_rebuild) || self.is_served().await? => Ok((report, None)),
+            Ok(_) => self.rebuild_and_check(progress).await,
+            Err(CliError::Fsck(FsckError::Store(error))) if error.is_refusal() && !self.is_served().await? => {
+                self.rebuild_and_check(progress).await
+            }
+            Err(CliError::Fsck(FsckError::Index(error))) if error.is_index_damage() && !self.is_served().await? => {
+                let data_dir = self.data_dir.clone();
+                tokio::task::spawn_blocking(move || client::forget_index(&data_dir)).await??;
+                Ok((self.check(progress).await?, None))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn rebuild_and_check(&self, progress: &Arc<Progress>) -> Result<(Report, Option<Rebuilt>), CliError> {
+        let (data_dir, job) = (self.data_dir.clone(), Arc::clone(progress));
+        let rebuilt = tokio::task::spawn_blocking(move || rebuild(&data_dir, &job)).await??;
+        Ok((self.check(progress).await?, Some(rebuilt)))
+    }
+
+    /// Whether a daemon uses it.
+    async fn is_served(&self) -> Result<bool, CliError> {
+        Ok(self.hold().await?.is_some())
+    }
+
     async fn repair_primary(&self, report: &Report, progress: &Arc<Progress>) -> Result<Vec<Outcome>, CliError> {
         let findings = report.findings.iter().filter_map(as_primary).collect();
         let (data_dir, progress) = (self.data_dir.clone(), Arc::clone(progress));
@@ -114,6 +145,26 @@ fn repair_primary(
     };
     let repos: Vec<_> = store.staging_dirs()?.into_iter().map(repo).collect();
     Ok(ingest::heal(&store, &repos, findings, progress))
+}
+
+/// Makes a primary's store anew of what can be read of it.
+fn rebuild(data_dir: &Path, progress: &Progress) -> Result<Rebuilt, CliError> {
+    let data = DataDir::open_existing(data_dir, Kind::Primary)?;
+    Ok(ingest::rebuild(&data, progress)?)
+}
+
+/// What a new database puts right, and nothing else.
+fn needs_rebuild(finding: &Finding) -> bool {
+    matches!(
+        finding,
+        Finding::Primary(
+            PrimaryFinding::BlocksDamaged { .. }
+                | PrimaryFinding::CommitDamaged { .. }
+                | PrimaryFinding::HeadMissingCommit { .. }
+                | PrimaryFinding::HeadOtherRepo { .. }
+                | PrimaryFinding::HeadUnreadable { .. }
+        )
+    )
 }
 
 fn as_client(finding: &Finding) -> Option<ClientFinding> {

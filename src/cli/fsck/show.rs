@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::Path;
 
-use crate::cli::output::{count, number, plain, seconds, size};
+use crate::cli::output::{commit, count, number, plain, seconds, size};
 use crate::datadir::Kind;
 use crate::findings::{Finding, Outcome};
 use crate::fsck::Report;
+use crate::ingest::{LostHead, Rebuilt};
+use crate::store::DAMAGED;
 
 /// How many findings of one kind are shown.
 const MOST_OF_A_KIND: usize = 20;
@@ -40,6 +43,38 @@ pub(super) fn repaired(before: &Report, outcomes: &[Outcome], after: &Report) ->
         findings(&after.findings, &mut text);
         let verb = if after.findings.len() == 1 { "remains" } else { "remain" };
         let _ = writeln!(text, "{} {verb}", total(after.findings.len()));
+    }
+    text
+}
+
+/// What was saved of a database that was damaged itself.
+pub(super) fn rebuilt(rebuilt: &Rebuilt, data_dir: &Path) -> String {
+    let Rebuilt { saved, lost_heads } = rebuilt;
+    let mut text = format!(
+        "the database was damaged: a new one holds what could be read of it, {}, {} and {}",
+        count(saved.commits, "commit"),
+        count(saved.trees, "tree"),
+        count(saved.blobs, "blob"),
+    );
+    if saved.wrong > 0 {
+        let _ = write!(text, "; {} had other bytes than written", count(saved.wrong, "record"));
+    }
+    if saved.gaps > 0 {
+        let _ = write!(text, "; at {} nothing could be read", count(saved.gaps, "place"));
+    }
+    if saved.log_has_gap {
+        text.push_str("; a part of its log could not be read");
+    }
+    let old = data_dir.join(DAMAGED);
+    let _ = writeln!(text, "\nthe old one is {}; remove it when you need it no more", old.display());
+    for LostHead { repo, lost, survivor, sequence } in lost_heads {
+        let lost = lost.map_or_else(|| "the newest commit".to_owned(), |lost| format!("the newest commit, {lost},"));
+        let left = survivor
+            .map_or_else(|| "no older one is left".to_owned(), |left| format!("{} is left", commit(left, *sequence)));
+        let _ = writeln!(
+            text,
+            "{repo}: {lost} is lost, {left}; clients keep what they have until `sceneshift commit` makes a new one"
+        );
     }
     text
 }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::{Check, Part};
 use crate::codec::{decode_commit, decode_tree};
 use crate::findings::{At, PrimaryFinding};
-use crate::store::{Family, Key, ReadStore, StoreError};
+use crate::store::{Family, Key, ReadStore, StoreError, lost_heads};
 use crate::values::{BlobId, Commit, CommitId, Entry, MAX_DEPTH, RepoName, TagName, Totals, Tree, TreeId, TreePath};
 
 /// The commits that are stored; `None` for one that was found damaged.
@@ -81,6 +81,7 @@ impl<S: ReadStore + Sync> Check<'_, S> {
         });
         self.survive(Family::Commits, walked)?;
         self.heads(&commits)?;
+        self.lost_heads()?;
         self.tags(&commits)?;
         Ok(commits)
     }
@@ -100,6 +101,19 @@ impl<S: ReadStore + Sync> Check<'_, S> {
             Ok(())
         });
         self.survive(Family::Heads, walked)
+    }
+
+    /// Heads that a rebuild of the store could not save.
+    fn lost_heads(&self) -> Result<(), StoreError> {
+        match lost_heads(self.store) {
+            Ok(lost) => {
+                lost.into_iter().for_each(|(repo, commit)| self.find(PrimaryFinding::HeadLost { repo, commit }));
+            }
+            // Of the family's blocks it is told elsewhere.
+            Err(StoreError::DamagedBlocks { .. } | StoreError::Damaged { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     fn tags(&self, commits: &Commits) -> Result<(), StoreError> {

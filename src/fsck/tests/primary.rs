@@ -130,6 +130,58 @@ fn a_blob_whose_record_is_none() {
 }
 
 #[test]
+fn a_truncated_blob() {
+    let mut primary = Primary::new();
+    let id = BlobId::of(b"dev");
+    primary.store.put_raw(Family::Blobs, id.as_bytes(), b"\0de");
+    assert_eq!(primary.found(), [PrimaryFinding::BlobDamaged { id }]);
+    primary.store.reopen();
+    primary.store.put_raw(Family::Blobs, id.as_bytes(), b"");
+    assert_eq!(primary.found(), [PrimaryFinding::BlobUnreadable { id }], "nothing is left, not even its kind");
+}
+
+#[test]
+fn two_blobs_and_two_trees_swapped() {
+    let mut primary = Primary::new();
+    let (a, b) = (BlobId::of(b"dev"), BlobId::of(b"site"));
+    primary.store.put_raw(Family::Blobs, a.as_bytes(), b"\0site");
+    primary.store.put_raw(Family::Blobs, b.as_bytes(), b"\0dev");
+    let mut expected = vec![PrimaryFinding::BlobDamaged { id: a }, PrimaryFinding::BlobDamaged { id: b }];
+    let (c, d) = (primary.subtree("environments/dev").id, primary.subtree("environments/production").id);
+    let (at_c, at_d) = (primary.store.tree_bytes(&c).unwrap().unwrap(), primary.store.tree_bytes(&d).unwrap().unwrap());
+    primary.store.put_raw(Family::Trees, c.as_bytes(), &at_d);
+    primary.store.put_raw(Family::Trees, d.as_bytes(), &at_c);
+    expected.extend([PrimaryFinding::TreeDamaged { id: c }, PrimaryFinding::TreeDamaged { id: d }]);
+    expected.sort();
+    assert_eq!(primary.found(), expected);
+}
+
+#[test]
+fn a_tree_entry_that_leads_nowhere() {
+    let mut primary = Primary::new();
+    let guard = primary.store.begin_commit(&repo_name("code"));
+    let nowhere = Subtree { id: TreeId::of(b"nowhere"), totals: Totals::default() };
+    let root = write_tree(&guard, vec![(name("gone"), Entry::Tree(nowhere))]);
+    drop(guard);
+    primary.commit_root(root);
+    let at = primary.at("gone");
+    assert_eq!(primary.found(), [PrimaryFinding::TreeMissing { id: nowhere.id, at }]);
+}
+
+#[test]
+fn a_head_that_a_rebuild_could_not_save() {
+    let mut primary = Primary::new();
+    let (repo, lost) = (repo_name("code"), CommitId::of(b"lost"));
+    primary.store.set_survivor(&repo, Some(&primary.commit), Some(&lost)).unwrap();
+    assert_eq!(primary.found(), [PrimaryFinding::HeadLost { repo: repo.clone(), commit: Some(lost) }]);
+    // The next commit follows what survived.
+    primary.store.reopen();
+    let root = primary.store.commit(&primary.commit).unwrap().unwrap().root;
+    primary.commit_root(root);
+    assert_eq!(primary.found(), []);
+}
+
+#[test]
 fn a_missing_blob() {
     let mut primary = Primary::new();
     let id = BlobId::of(b"dev");

@@ -181,5 +181,5 @@ fn a_commit_that_exists_nowhere_else_remains() {
     let primary = Primary::new();
     primary.store.put_raw(Family::Commits, primary.commit.as_bytes(), b"rubbish");
     let outcome = primary.heal(PrimaryFinding::CommitDamaged { id: primary.commit });
-    assert!(!outcome.repaired && outcome.detail.contains("backup"), "{outcome:?}");
+    assert!(!outcome.repaired && outcome.detail.contains("stop the primary and repair again"), "{outcome:?}");
 }
