@@ -3,6 +3,7 @@
 # make demo        a primary and two clients on this machine: commit, deploy, damage, repair
 # make check       formatting, clippy, the dependency audit
 # make window      how long a swap holds requests, beside a bare rename
+# make load        a primary with a thousand clients, ten thousand idle ones, and a crowd of bad ones; prints figures
 # make bench       benchmarks (release profile; ccache spares most of RocksDB)
 # make fuzz        every fuzz target for 15 seconds; scripts/fuzz.sh runs one for longer
 # make fuzz-build  the fuzz targets, built but not run
@@ -15,7 +16,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := test
-.PHONY: test test-puppet demo check window bench fuzz fuzz-build torture vectors
+.PHONY: test test-puppet demo check window load bench fuzz fuzz-build torture vectors
 
 SETUP = . scripts/setup.sh
 
@@ -34,6 +35,9 @@ check:
 
 window:
 	@$(SETUP); cargo bench --locked --profile dev --bench window
+
+load:
+	@$(SETUP); cargo bench --locked --profile dev --bench load
 
 bench:
 	@$(SETUP); cargo bench --locked --bench micro

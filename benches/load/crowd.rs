@@ -43,8 +43,12 @@ impl Crowd {
             silent.push(began(site.host(), "GET /v1/repos/puppet-co").await?);
         }
         let head = "POST /v1/repos/puppet-code/commits HTTP/1.1\r\nhost: load\r\ncontent-length: 60000\r\n\r\n";
-        // All of the code, to somebody who does not read it: of a stream that is not taken, the sender waits with the rest.
-        let fetch = "GET /v1/repos/puppet-code/commits?limit=1 HTTP/1.1\r\nhost: load\r\n\r\n".repeat(400);
+        // A stream that is not taken holds one of few turns.
+        let want = format!("{{\"want\":\"{}\"}}", site.commit_large().await?);
+        let fetch = format!(
+            "POST /v1/repos/large/fetch HTTP/1.1\r\nhost: load\r\ncontent-length: {}\r\n\r\n{want}",
+            want.len()
+        );
         for _ in 0..SLOW {
             let mut stream = began(site.host(), head).await?;
             tasks.spawn(until(stop.clone(), async move {
@@ -83,7 +87,7 @@ impl Crowd {
 
     pub(crate) fn describe(&self) -> String {
         format!(
-            "{} half-open connections, {SLOW} slow senders, {SLOW} slow readers, and {FLOOD} connections full of bad requests",
+            "{} half-open connections, {SLOW} slow senders, {SLOW} slow readers of a large fetch, and {FLOOD} connections full of bad requests",
             self.silent.len()
         )
     }

@@ -12,6 +12,9 @@ use sceneshift::wire::api::CommitRequest;
 /// How many files stand in staging.
 pub(crate) const FILES: usize = 1000;
 
+/// The size of the large file, in bytes: more than a connection buffers.
+const LARGE: usize = 64 << 20;
+
 /// How long a primary may take to start.
 const START: Duration = Duration::from_secs(30);
 
@@ -48,9 +51,10 @@ impl Site {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).map_err(|error| error.to_string())?;
         let settings = folder.path().join("primary.toml");
         let text = format!(
-            "data-dir = {:?}\nlisten = \"127.0.0.1:0\"\n[repos.puppet-code]\nstaging-dir = {:?}\n",
+            "data-dir = {:?}\nlisten = \"127.0.0.1:0\"\n[repos.puppet-code]\nstaging-dir = {:?}\n[repos.large]\nstaging-dir = {:?}\n",
             folder.path().join("data"),
-            folder.path().join("staging")
+            folder.path().join("staging"),
+            folder.path().join("large")
         );
         std::fs::write(&settings, text).expect("a folder of our own");
         let log = folder.path().join("log");
@@ -100,6 +104,23 @@ impl Site {
             .await
             .map_err(|error| format!("a commit: {error}"))?;
         Ok(Committed { id: answer.commit, sequence: answer.sequence, asked })
+    }
+
+    /// Commits one large file that cannot be compressed, to a repo of its own.
+    pub(crate) async fn commit_large(&self) -> Result<CommitId, String> {
+        let folder = self.folder.path().join("large");
+        std::fs::create_dir_all(&folder).expect("a folder of our own");
+        let mut state = 1u64;
+        let mut next = || {
+            (state ^= state << 13, state ^= state >> 7, state ^= state << 17);
+            state.to_le_bytes()
+        };
+        let content: Vec<u8> = (0..LARGE / 8).flat_map(|_| next()).collect();
+        std::fs::write(folder.join("large"), content).expect("a folder of our own");
+        let remote = Remote::new(&self.address).map_err(|error| error.to_string())?;
+        let repo = "large".parse().expect("a good name");
+        let answer = remote.commit(&repo, &CommitRequest::default()).await;
+        answer.map(|answer| answer.commit).map_err(|error| format!("a large commit: {error}"))
     }
 
     /// Host and port, for who speaks by himself.
