@@ -112,7 +112,9 @@ impl Site {
         std::fs::create_dir_all(&folder).expect("a folder of our own");
         let mut state = 1u64;
         let mut next = || {
-            (state ^= state << 13, state ^= state >> 7, state ^= state << 17);
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
             state.to_le_bytes()
         };
         let content: Vec<u8> = (0..LARGE / 8).flat_map(|_| next()).collect();

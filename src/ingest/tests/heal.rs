@@ -1,6 +1,7 @@
 //! Damage of a store that staging can put right, and damage that it cannot.
 
 use super::*;
+use crate::datadir::{DataDir, Kind};
 use crate::findings::{At, Outcome, PrimaryFinding};
 use crate::store::Family;
 use crate::store::tests::{Fixture, repo_name};
@@ -182,4 +183,23 @@ fn a_commit_that_exists_nowhere_else_remains() {
     primary.store.put_raw(Family::Commits, primary.commit.as_bytes(), b"rubbish");
     let outcome = primary.heal(PrimaryFinding::CommitDamaged { id: primary.commit });
     assert!(!outcome.repaired && outcome.detail.contains("stop the primary and repair again"), "{outcome:?}");
+}
+
+#[test]
+fn a_head_whose_commit_is_lost_is_told_also_where_no_client_ever_reported() {
+    let mut primary = Primary::new();
+    let gone = CommitId::of(b"gone");
+    primary.store.put_raw(Family::Heads, b"code", gone.as_bytes());
+    let data = DataDir::open_existing(&primary.store.close(), Kind::Primary).unwrap();
+    let rebuilt = rebuild(&data, &Progress::default()).unwrap();
+    let (repo, survivor) = (primary.repo.name.clone(), Some(primary.commit));
+    assert_eq!(rebuilt.lost_heads, [LostHead { repo, lost: Some(gone), survivor, sequence: Some(1) }]);
+    drop(data);
+    primary.store.reopen();
+    // What is named is taken from staging as a whole: what survived is too old to take the rest from.
+    let request = CommitRequest { environments: vec!["production".into()], ..CommitRequest::default() };
+    fs::write(primary.repo.staging_dir.join("large"), "changed").unwrap();
+    let next = commit(&primary.store, &primary.repo, &request, &Progress::default()).unwrap();
+    assert_eq!((next.parent, next.changes.modified), (Some(primary.commit), 1));
+    assert!(crate::store::lost_heads(&**primary.store).unwrap().is_empty());
 }

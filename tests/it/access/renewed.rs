@@ -57,9 +57,10 @@ fn a_client_whose_certificate_is_renewed_and_the_old_one_revoked_goes_on_without
     let client = Client::start(&primary, "compile1.example");
     client.wait_deployed(&primary, commit(&primary, "one"));
 
+    let stale = primary.as_host("compile1.example");
     primary.ca.host("compile1.example", None);
     primary.ca.revoke(&old);
-    // The primary no longer takes the old one by now, on whichever connection.
+    until("the old one is refused", SOON, || primary.block_on(stale.repos()).is_err().then_some(()));
     client.wait_deployed(&primary, commit(&primary, "two"));
     client.wait_deployed(&primary, commit(&primary, "three"));
     until("it reports with the new one", SOON, || {
