@@ -8,16 +8,7 @@ use std::path::Path;
 
 use site::{Daemon, Site};
 
-/// Writes into a file where it stands, and hides it.
-fn flip(path: &Path) {
-    let before = fs::metadata(path).unwrap();
-    let mut bytes = fs::read(path).unwrap();
-    bytes[0] ^= 1;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
-    fs::write(path, bytes).unwrap();
-    fs::File::options().write(true).open(path).unwrap().set_modified(before.modified().unwrap()).unwrap();
-    fs::set_permissions(path, before.permissions()).unwrap();
-}
+use crate::support::rot::flip;
 
 fn assert_shows_staging(site: &Site) {
     for path in ["environments/production/manifests/site.pp", "environments/production/modules/a/init.pp", "large"] {

@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::time::Duration;
 
 use sceneshift::wire::api::{ClientReport, Fleet, ScrubStatus};
 
 use crate::support::process::{Site, sceneshift};
+use crate::support::rot::flip;
 use crate::support::shows::assert_shows;
 use crate::support::wait::until;
 
@@ -19,17 +18,6 @@ const ALWAYS: &str = "[scrub]\nper-day = \"100000000%\"\n";
 const A_PASS: Duration = Duration::from_secs(120);
 
 const SITE: &str = "environments/production/manifests/site.pp";
-
-/// Writes into a file where it stands, and hides it.
-fn flip(path: &Path) {
-    let before = fs::metadata(path).unwrap();
-    let mut bytes = fs::read(path).unwrap();
-    bytes[0] ^= 1;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
-    fs::write(path, bytes).unwrap();
-    fs::File::options().write(true).open(path).unwrap().set_modified(before.modified().unwrap()).unwrap();
-    fs::set_permissions(path, before.permissions()).unwrap();
-}
 
 fn staged() -> Site {
     let site = Site::new();

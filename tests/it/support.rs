@@ -16,6 +16,7 @@
 //! user.rs       commands as another user
 //! wait.rs       conditions, waited for with a bound
 //! puppet.rs     a real Puppet Server, real agents, and load
+//! rot.rs        damage as a disk does it
 //! random.rs     numbers that only look like chance
 //! ```
 
@@ -30,6 +31,7 @@ pub mod proxy;
 pub mod puppet;
 pub mod random;
 pub mod rig;
+pub mod rot;
 pub mod shows;
 pub mod tree;
 pub mod upstream;
