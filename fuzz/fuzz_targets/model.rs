@@ -156,15 +156,14 @@ impl World {
     /// Fetches, builds, swaps. Fails only where calls do.
     fn bring(&mut self, commit: Option<CommitId>) {
         let (Some(commit), Some((store, _)), Some(farm)) = (commit, &self.store, &self.farm) else { return };
-        let before = farm.current(&repo());
+        let before = self.live();
         match try_bring(store, farm, commit) {
             Ok(false) => {}
-            Ok(true) => assert_eq!(farm.current(&repo()).ok().flatten(), Some(commit)),
+            Ok(true) => assert_eq!(self.live(), Some(commit)),
             Err(error) => {
                 assert!(self.faults.as_ref().is_some_and(|faults| faults.failed() > 0), "{error}");
-                if let (Ok(before), Ok(now)) = (before, farm.current(&repo())) {
-                    assert!(now == before || now == Some(commit));
-                }
+                let now = self.live();
+                assert!(now == before || now == Some(commit), "{error}");
             }
         }
     }
@@ -184,11 +183,20 @@ impl World {
         assert!(outcome.is_ok() || self.faults.is_some(), "{outcome:?}");
     }
 
+    fn current(&self) -> PathBuf {
+        self.path("client/repos/puppet-code/current")
+    }
+
+    /// What is live, as everybody sees it: the farm itself may be unable to tell while calls fail.
+    fn live(&self) -> Option<CommitId> {
+        let target = std::fs::read_link(self.current()).ok()?;
+        Some(farm::parse_current(target.as_os_str().as_encoded_bytes()).expect("current names a generation"))
+    }
+
     fn check(&self) {
-        let current = self.path("client/repos/puppet-code/current");
-        let Ok(target) = std::fs::read_link(&current) else { return };
-        let live = farm::parse_current(target.as_os_str().as_encoded_bytes()).expect("current names a generation");
-        assert_eq!(shown(&current), self.shows[&live], "what is live is not whole");
+        if let Some(live) = self.live() {
+            assert_eq!(shown(&self.current()), self.shows[&live], "what is live is not whole");
+        }
         if let Some((store, _)) = &self.store {
             assert_eq!(store.head(&repo()).expect("reads do not fail"), self.head, "an acknowledged head is lost");
         }
