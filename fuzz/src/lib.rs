@@ -62,6 +62,7 @@ impl Folder {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let memory = Path::new("/dev/shm");
         let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        remove_leftovers(&base);
         let name = format!("sceneshift-fuzz-{}-{}", std::process::id(), NUMBER.fetch_add(1, Relaxed));
         let path = base.join(name);
         std::fs::create_dir(&path).expect("a place to work in");
@@ -78,4 +79,18 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// libFuzzer ends without dropping anything: what a process that has ended left behind goes with the next one.
+fn remove_leftovers(base: &Path) {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let owner = name.to_str().and_then(|name| name.strip_prefix("sceneshift-fuzz-")?.split('-').next());
+            if owner.is_some_and(|owner| !Path::new("/proc").join(owner).exists()) {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+    });
 }
