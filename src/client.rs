@@ -49,7 +49,7 @@ mod scrub;
 mod state;
 mod sync;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -65,7 +65,7 @@ pub use repair::{forget_index, repair_offline};
 use crate::config::ClientConfig;
 use crate::connections::keep_fresh;
 use crate::gate::Listeners;
-use crate::http::{chain, listen_on_socket};
+use crate::http::{SocketError, chain, listen_on_socket};
 use crate::notify;
 use state::{Client, Role};
 
@@ -99,8 +99,8 @@ pub async fn run_until(config: ClientConfig, stop: CancellationToken) -> Result<
         _ => None,
     };
     let listener = listen::bind(client.config.listen).await?;
-    let socket = listen_on_socket(client.farm.data())?;
-    let readers = content::bind(&client)?;
+    let (socket, readers) =
+        client.blocking(|farm| Ok::<_, SocketError>((listen_on_socket(farm.data())?, content::bind(farm)?))).await?;
     // What is live may still be hidden by a cache: the gate opens without that, and nothing is deployed or reported before it is put right.
     let working = Arc::clone(&client.work).lock_owned().await;
     client.adjust_gate().await?;
@@ -157,18 +157,17 @@ async fn keep_up(client: Arc<Client>, working: OwnedMutexGuard<()>) {
 /// aborted. (The flush and the gate look at what is current by themselves.)
 async fn renew_certificates(client: Arc<Client>) {
     let Some(certificates) = &client.certificates else { return };
-    let in_use = Mutex::new(certificates.current());
+    let mut in_use = certificates.current();
     let looked = |failing| {
         if let Some(gate) = &client.gate {
             gate.set_certificates_failing(failing);
         }
         let now = certificates.current();
-        let mut in_use = in_use.lock().unwrap_or_else(PoisonError::into_inner);
         if Arc::ptr_eq(&now, &in_use) {
             return;
         }
         match client.remote.renew(now.client.clone()) {
-            Ok(()) => *in_use = now,
+            Ok(()) => in_use = now,
             Err(error) => {
                 tracing::error!(error = chain(&error), "the primary is asked with the certificate from before");
             }

@@ -22,6 +22,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::service::{Service, service_fn};
@@ -87,21 +88,12 @@ pub async fn serve<S, B>(
 }
 
 /// Answers by these routes on one connection, until it ends or `stop`. Each request carries `about` among its extensions.
-pub async fn answer<R, B, X>(
-    routes: R,
-    about: X,
+pub async fn answer(
+    routes: Router,
+    about: impl Clone + Send + Sync + 'static,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     stop: &CancellationToken,
-) where
-    R: Clone + Send + 'static,
-    X: Clone + Send + Sync + 'static,
-    TowerToHyperService<R>: Service<Request<Incoming>, Response = Response<B>>,
-    <TowerToHyperService<R> as Service<Request<Incoming>>>::Future: Send,
-    <TowerToHyperService<R> as Service<Request<Incoming>>>::Error: Into<Box<dyn Error + Send + Sync>>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
+) {
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(about.clone());
         TowerToHyperService::new(routes.clone()).call(request)
@@ -111,17 +103,7 @@ pub async fn answer<R, B, X>(
 
 /// Takes connections and answers them by these routes until `stop`, then until every one has had its answer. Each request carries among its
 /// extensions who is at the other end, as far as the kernel says.
-pub async fn answer_all<L, R, B>(listener: L, routes: R, most: usize, stop: CancellationToken)
-where
-    L: Listener,
-    R: Clone + Send + 'static,
-    TowerToHyperService<R>: Service<Request<Incoming>, Response = Response<B>>,
-    <TowerToHyperService<R> as Service<Request<Incoming>>>::Future: Send,
-    <TowerToHyperService<R> as Service<Request<Incoming>>>::Error: Into<Box<dyn Error + Send + Sync>>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
+pub async fn answer_all(listener: impl Listener, routes: Router, most: usize, stop: CancellationToken) {
     let tasks = TaskTracker::new();
     let stopping = stop.clone();
     let serve = move |stream, peer| {

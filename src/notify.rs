@@ -5,6 +5,8 @@
 //! "Alive" is what a daemon does for every request, done once more: its runtime's timer fires, it gives blocking work a thread, and its database
 //! answers. Whether the answer is good is not asked: a restart would not make it better. A daemon in which one of these is stuck says nothing, and
 //! is started anew by the manager.
+//!
+//! Deliberately absent: what work shows that a daemon is alive, which the daemons say.
 
 use std::time::Duration;
 

@@ -24,6 +24,9 @@ pub use metrics::Metrics;
 use crate::findings::{Finding, Outcome};
 use crate::wire::api::{ScrubStatus, rfc3339};
 
+/// When to try again after a failure of the scrub itself, which is no finding: a full disk, say.
+pub const AFTER_FAILURE: Duration = Duration::from_secs(60);
+
 /// The most that a scrub reads, in bytes a second: a tenth of what a plain disk gives.
 pub const RATE: u64 = 16 << 20;
 
@@ -149,6 +152,21 @@ impl Scrub {
 impl Note {
     fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("plain data is plain JSON")
+    }
+}
+
+/// Milliseconds since 1970.
+pub fn now() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+/// Logs what became of each finding.
+pub fn log(outcomes: &[Outcome]) {
+    for Outcome { finding, repaired, detail } in outcomes {
+        match repaired {
+            true => tracing::warn!(%finding, "damage found and repaired"),
+            false => tracing::error!(%finding, detail, "damage found, and not repaired"),
+        }
     }
 }
 

@@ -185,8 +185,8 @@ async fn run(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let mut sockets = Sockets::bind(&primary)?;
-    let socket = sockets.file.take();
+    let bound = Arc::clone(&primary);
+    let (sockets, socket) = tokio::task::spawn_blocking(move || Sockets::bind(&bound)).await??;
     let address = listener.local_addr().map_or_else(|_| "an unknown port".to_owned(), |address| address.to_string());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), repos = primary.repos.len(), "listening on {address}");
     let serving = tokio::spawn(listen::serve(Arc::clone(&primary), listener, sockets));

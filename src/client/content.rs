@@ -19,16 +19,19 @@ use super::ClientError;
 use super::state::Client;
 use crate::connections::{MOST_LOCAL, answer_all};
 use crate::datadir::CONTENT_SOCKET;
-use crate::http::{FilePath, Item, Nothing, Query, Refusal, finish_routes, listen_for_readers, text_segment};
+use crate::farm::Farm;
+use crate::http::{
+    FilePath, Item, Nothing, Query, Refusal, SocketError, finish_routes, listen_for_readers, text_segment,
+};
 use crate::remote::FileAnswer;
 use crate::values::{RepoName, TreeId};
 
 /// How long the primary may take to answer, and may pause within its answer. A little less than `code-content` waits, which is then told why.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-/// Takes the socket.
-pub(super) fn bind(client: &Client) -> Result<UnixListener, ClientError> {
-    Ok(listen_for_readers(client.farm.data(), CONTENT_SOCKET, client.farm.reader_group())?)
+/// Takes the socket. Blocking.
+pub(super) fn bind(farm: &Farm) -> Result<UnixListener, SocketError> {
+    listen_for_readers(farm.data(), CONTENT_SOCKET, farm.reader_group())
 }
 
 /// Answers until the client stops.

@@ -161,9 +161,7 @@ impl Client {
             Err(error) => tracing::warn!(error = chain(&error), "could not remove what is too old"),
         }
     }
-}
 
-impl Client {
     /// Removes what is too old, where that was left out because the farm was held.
     pub(super) async fn prune_if_owed(&self) {
         if self.prune_owed.load(Relaxed) {

@@ -2,15 +2,15 @@
 //!
 //! - Judged before anything is fetched, by what the signature vouches for: repo, sequence and commit. That the commit says the same of itself
 //!   is looked at before it goes live.
-//! - The mark that heads must not fall below only rises, and falls only where this machine is told to roll back.
+//! - The mark that heads must not fall below only rises, and falls only where this machine is told to roll back (`pin.rs`).
 //!
 //! Deliberately absent: signatures of other commits. Who names a commit by its id (a rollback, a pin) has said all that a signature could.
 
 use super::ClientError;
 use super::state::Client;
-use crate::farm::{FarmError, RepoState};
+use crate::farm::RepoState;
 use crate::signature::VerifyingKey;
-use crate::values::{CommitId, RepoName};
+use crate::values::RepoName;
 use crate::wire::api::CommitInfo;
 
 impl Client {
@@ -23,35 +23,23 @@ impl Client {
             return Err(error);
         }
         let (repo, signed) = (name.clone(), !keys.is_empty());
-        let accepted = self.blocking({
-            let repo = repo.clone();
-            move |farm| farm.state(&repo)
-        });
-        let accepted = accepted.await?.accepted.filter(|accepted| signed && *accepted > sequence);
-        if let Some(accepted) = accepted {
-            self.metrics.count_refused(name);
-            return Err(ClientError::Replayed { repo, commit, sequence, accepted });
-        }
-        self.blocking(move |farm| {
-            farm.update_state(&repo, |state| {
+        let noted = self.blocking(move |farm| {
+            if let Some(accepted) = farm.state(&repo)?.accepted.filter(|accepted| signed && *accepted > sequence) {
+                return Err(ClientError::Replayed { repo, commit, sequence, accepted });
+            }
+            let noted = farm.update_state(&repo, |state| {
                 state.head = Some(commit);
                 if signed {
                     state.accepted = Some(sequence);
                 }
-            })
-        })
-        .await
-    }
-
-    /// The site's own word to go back: heads from this commit on are no replay.
-    pub(super) async fn lower_mark(&self, name: &RepoName, commit: CommitId) -> Result<(), ClientError> {
-        let name = name.clone();
-        self.blocking(move |farm| {
-            let sequence = farm.index().commit(&commit)?.ok_or(FarmError::CommitMissing(commit))?.sequence;
-            farm.update_state(&name, |state| state.accepted = state.accepted.map(|accepted| accepted.min(sequence)))
-        })
-        .await?;
-        Ok(())
+            });
+            Ok(noted?)
+        });
+        let noted = noted.await;
+        if matches!(noted, Err(ClientError::Replayed { .. })) {
+            self.metrics.count_refused(name);
+        }
+        noted
     }
 
     /// Refuses to go live with a commit that says another sequence of itself than its head's answer did.

@@ -1,4 +1,6 @@
 //! A farm that stands still, for who checks it: a copy of its index, and no pruning.
+//!
+//! Builds and deploys go on: what they add is newer than the copy, and nobody's damage. Deliberately absent: the check itself.
 
 use std::path::PathBuf;
 use std::sync::Arc;

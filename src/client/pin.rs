@@ -14,7 +14,7 @@ impl Client {
         let target = match to {
             PinTo::Released => {
                 let working = self.work.lock().await;
-                self.set_pin(name, None).await?;
+                self.release(name).await?;
                 drop(working);
                 tracing::info!(%name, "released; the newest head is deployed again");
                 return self.sync_now(name).await;
@@ -28,17 +28,30 @@ impl Client {
         };
         let _working = self.work.lock().await;
         self.bring(name, target).await?;
-        self.set_pin(name, Some(target)).await?;
-        self.lower_mark(name, target).await?;
+        self.stay_at(name, target).await?;
         tracing::info!(%name, commit = %target, "rolled back and pinned");
         repo.wake.notify_one();
         self.news.notify_one();
         Ok(())
     }
 
-    async fn set_pin(&self, name: &RepoName, pinned: Option<CommitId>) -> Result<(), ClientError> {
+    /// Notes that the repo stays here. It is the site's own word to go back: signed heads from this commit on are no replay.
+    async fn stay_at(&self, name: &RepoName, commit: CommitId) -> Result<(), ClientError> {
         let name = name.clone();
-        self.blocking(move |farm| farm.update_state(&name, |state| state.pinned = pinned)).await?;
+        self.blocking(move |farm| {
+            let sequence = farm.index().commit(&commit)?.ok_or(FarmError::CommitMissing(commit))?.sequence;
+            farm.update_state(&name, |state| {
+                state.pinned = Some(commit);
+                state.accepted = state.accepted.map(|accepted| accepted.min(sequence));
+            })
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn release(&self, name: &RepoName) -> Result<(), ClientError> {
+        let name = name.clone();
+        self.blocking(move |farm| farm.update_state(&name, |state| state.pinned = None)).await?;
         Ok(())
     }
 

@@ -1,9 +1,11 @@
 //! Reads again, in the background, what the farm holds, and repairs what it finds damaged.
 //!
 //! What is checked, and how it is repaired, is fsck's and `repair.rs`'s: a scrub is an fsck of a part at a time that nobody has to call.
+//! Deploys go on meanwhile; a pruning that had to wait for a check follows it.
+//!
+//! Deliberately absent: when which part is due ([`crate::scrub`]).
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use super::ClientError;
 use super::hold::Hold;
@@ -11,23 +13,14 @@ use super::state::Client;
 use crate::findings::{ClientFinding, Finding, Outcome};
 use crate::fsck::{self, FsckError, Part, Scrubbed};
 use crate::http::chain;
-use crate::scrub::Due;
+use crate::scrub::{self, AFTER_FAILURE, Due};
 
 /// The index's note of how far the scrub is.
 pub(super) const NOTE: &str = "scrub";
 
-/// After a failure of the scrub itself, which is no finding: a full disk, say.
-const AFTER_FAILURE: Duration = Duration::from_secs(60);
-
-/// Milliseconds since 1970.
-pub(super) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
 /// Runs until the client stops; returns at once where there is to be no scrub.
 pub(super) async fn keep_scrubbing(client: Arc<Client>) {
-    while let Some(due) = client.scrub.due(now()) {
+    while let Some(due) = client.scrub.due(scrub::now()) {
         let mut wait = due.wait;
         loop {
             tokio::select! {
@@ -54,7 +47,7 @@ impl Client {
         }
         let Scrubbed { findings, counts } = self.check_part(due.part).await?;
         let outcomes = self.heal(findings).await?;
-        let note = self.scrub.done(counts.objects, counts.bytes, &outcomes, now());
+        let note = self.scrub.done(counts.objects, counts.bytes, &outcomes, scrub::now());
         self.note_scrub(note).await?;
         if !outcomes.is_empty() {
             self.news.notify_one();
@@ -65,10 +58,12 @@ impl Client {
     async fn check_part(self: &Arc<Self>, part: u8) -> Result<Scrubbed, ClientError> {
         let hold = Hold::begin(self).await?;
         let (checkpoint, progress) = (hold.checkpoint(), Arc::clone(&self.scrub_progress));
-        let checked =
-            self.blocking(move |farm| fsck::scrub_client(&farm.data().path, &checkpoint, Part::Byte(part), &progress));
+        let checked = self.blocking(move |farm| {
+            let checked = fsck::scrub_client(&farm.data().path, &checkpoint, Part::Byte(part), &progress);
+            drop(hold);
+            checked
+        });
         let checked = checked.await;
-        drop(hold);
         self.prune_if_owed().await;
         checked
     }
@@ -84,12 +79,7 @@ impl Client {
             return Ok(Vec::new());
         }
         let outcomes = self.repair(findings).await?;
-        for Outcome { finding, repaired, detail } in &outcomes {
-            match repaired {
-                true => tracing::warn!(%finding, "damage found and repaired"),
-                false => tracing::error!(%finding, detail, "damage found, and not repaired"),
-            }
-        }
+        scrub::log(&outcomes);
         Ok(outcomes)
     }
 

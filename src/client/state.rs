@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::ClientError;
 use super::metrics::Metrics;
 use super::pauser::Pauser;
-use super::scrub::{NOTE, now};
+use super::scrub::NOTE;
 use crate::config::{ClientConfig, ClientRepo, DrainKind};
 use crate::farm::{Farm, FarmSettings, Retention, SharedDirs};
 use crate::gate::Gate;
@@ -101,7 +101,7 @@ impl Client {
                 _ => None,
             };
             let note = farm.index().meta(NOTE)?;
-            let scrub = Scrub::new(opened.scrub.pass(), note.as_deref(), now());
+            let scrub = Scrub::new(opened.scrub.pass(), note.as_deref(), scrub::now());
             Ok::<_, ClientError>((Arc::new(farm), certificates, metrics, gate, scrub, keys))
         });
         let (farm, certificates, metrics, gate, scrub, mut keys) = opened.await??;

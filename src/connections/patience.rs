@@ -2,6 +2,8 @@
 //!
 //! Whoever sends requests and never reads the answers would otherwise hold a connection, and what is to be sent on it, for ever. Reading needs
 //! no such limit: an idle connection and a slow head are HTTP's affair, a slow body its reader's.
+//!
+//! Deliberately absent: a least rate. Any byte that is taken begins the time anew; how fast a stream must be taken is for its writer to say.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

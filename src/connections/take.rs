@@ -1,4 +1,8 @@
 //! Taking connections, within a limit: TCP's, and a socket's, whose other end the kernel knows.
+//!
+//! A connection holds a place until its task has ended; who finds none waits in the kernel's queue. An error of one is never another's.
+//!
+//! Deliberately absent: what is said on them.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,4 +1,6 @@
 //! TLS: begun within a limit, with certificates that are taken in anew when they change.
+//!
+//! Deliberately absent: who somebody is, and whether he is still to be believed on an open connection ([`crate::puppet`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +20,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const REFRESH: Duration = Duration::from_secs(2);
 
 /// Takes in changed revocation lists, certificates and keys, for ever; says each time whether what is there now cannot be used.
-pub async fn keep_fresh(certificates: &Arc<Certificates>, say_failing: impl Fn(bool)) {
+pub async fn keep_fresh(certificates: &Arc<Certificates>, mut say_failing: impl FnMut(bool)) {
     let mut failing = false;
     loop {
         tokio::time::sleep(REFRESH).await;

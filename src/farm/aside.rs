@@ -2,6 +2,8 @@
 //! what the index no longer vouches for.
 //!
 //! What was noted for the repos (a pin, say) is taken along where it can still be read.
+//!
+//! Deliberately absent: saving anything else of it. All of it can be fetched, and the primary is asked for it anyway.
 
 use super::index::Index;
 use super::{Farm, FarmError};

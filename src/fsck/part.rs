@@ -1,6 +1,8 @@
 //! What of a data directory is looked at: all of it, or one of 256 parts.
 //!
 //! A part is what has an id that begins with one byte. Ids are hashes, so that parts are alike in size.
+//!
+//! All parts together find what a whole check does, which a test holds for every damaged fixture. Deliberately absent: when a part is due.
 
 /// What is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +30,7 @@ impl Part {
         }
     }
 
-    /// Whether a directory below `blobs/` of this name is to be looked into. One
-    /// with another name is nobody's, and left to a whole check.
+    /// Whether a directory below `blobs/` of this name is to be looked into. One with another name is nobody's, and left to a whole check.
     pub(super) fn has_shard(self, name: &[u8]) -> bool {
         match self {
             Part::All => true,

@@ -152,3 +152,13 @@ enum Time {
     Kept,
     Changed,
 }
+
+/// What fsck finds in a data directory that nobody uses.
+fn findings(data: &Path) -> Vec<Finding> {
+    check(data, &Access::Locked, &Progress::default()).unwrap().findings
+}
+
+/// Whether a sweep tries everything, and not a sample.
+fn is_full() -> bool {
+    std::env::var_os("SCENESHIFT_SWEEP").is_some_and(|sweep| sweep == "full")
+}

@@ -3,6 +3,8 @@
 //! - Those in a data directory appear with their mode set: whatever the umask, there is no moment at which others could come in.
 //! - A socket elsewhere is open to everybody on the machine: the kernel says who comes, and who may do what is for its server to say.
 //! - One that a killed daemon left behind is replaced; one that somebody answers is not.
+//!
+//! Deliberately absent: what is answered there.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -55,7 +57,7 @@ pub enum SocketError {
     },
 }
 
-/// Listens on the data directory's control socket, which only the daemon's user may use. Must be called within a runtime.
+/// Listens on the data directory's control socket, which only the daemon's user may use. Blocking; must be called within a runtime.
 pub fn listen_on_socket(data: &DataDir) -> Result<UnixListener, SocketError> {
     bind(data, CONTROL_SOCKET, 0o600, None)
 }
@@ -93,7 +95,7 @@ pub struct OpenSocket {
 }
 
 impl OpenSocket {
-    /// Listens on it. Blocking for a moment; must be called within a runtime.
+    /// Listens on it. Blocking; must be called within a runtime.
     pub fn listen(path: &Path) -> Result<(UnixListener, Self), SocketError> {
         let failed = |source| SocketError::Disk { path: path.to_owned(), source };
         let no_name = || SocketError::NoName(path.to_owned());

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use super::access::{Caller, LocalUser};
 use super::routes;
-use super::state::Shared;
+use super::state::{Primary, Shared};
 use crate::connections::{MOST_LOCAL, answer, begin_tls, take};
 use crate::http::{OpenSocket, SocketError, chain, listen_on_socket};
 use crate::puppet::Certified;
@@ -27,13 +27,11 @@ use crate::puppet::Certified;
 pub(super) struct Sockets {
     control: UnixListener,
     open: Option<UnixListener>,
-    /// What is to be removed in the end.
-    pub(super) file: Option<OpenSocket>,
 }
 
 impl Sockets {
-    /// Takes them. Must be called within a runtime.
-    pub(super) fn bind(primary: &Shared) -> Result<Self, SocketError> {
+    /// Takes them, and gives what is to be removed in the end. Blocking; must be called within a runtime.
+    pub(super) fn bind(primary: &Primary) -> Result<(Self, Option<OpenSocket>), SocketError> {
         let (open, file) = match &primary.socket {
             Some(path) => {
                 let (listener, file) = OpenSocket::listen(path)?;
@@ -42,7 +40,7 @@ impl Sockets {
             }
             None => (None, None),
         };
-        Ok(Self { control: listen_on_socket(&primary.data)?, open, file })
+        Ok((Self { control: listen_on_socket(&primary.data)?, open }, file))
     }
 }
 

@@ -1,21 +1,20 @@
 //! Reads again, in the background, what the store holds, and repairs from staging what it finds damaged.
-
-use std::time::Duration;
+//!
+//! What is checked is a snapshot, so that nothing waits for it but a repair's turn to write.
+//!
+//! Deliberately absent: when which part is due ([`crate::scrub`]), how it is checked and repaired (fsck, ingest).
 
 use super::state::{Primary, Shared};
 use crate::findings::{Finding, Outcome, PrimaryFinding};
 use crate::fsck::{self, FsckError, Part, Scrubbed};
 use crate::http::{Refusal, chain};
 use crate::ingest;
-use crate::scrub::Due;
+use crate::scrub::{self, AFTER_FAILURE, Due};
 use crate::store::StoreError;
-
-/// After a failure of the scrub itself, which is no finding.
-const AFTER_FAILURE: Duration = Duration::from_secs(60);
 
 /// Runs until the primary stops; returns at once where there is to be no scrub.
 pub(super) async fn keep_scrubbing(primary: Shared) {
-    while let Some(due) = primary.scrub.due(now()) {
+    while let Some(due) = primary.scrub.due(scrub::now()) {
         let mut wait = due.wait;
         loop {
             tokio::select! {
@@ -31,22 +30,17 @@ pub(super) async fn keep_scrubbing(primary: Shared) {
     }
 }
 
-/// Milliseconds since 1970.
-pub(super) fn now() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
-}
-
 fn scrub_part(primary: &Primary, due: Due) -> Result<(), FsckError> {
-    let (store, scrub) = (&primary.store, &primary.scrub);
-    let again = heal(primary, scrub.remaining());
-    if let Some(note) = scrub.tried_again(&again) {
+    let store = &primary.store;
+    let again = heal(primary, primary.scrub.remaining());
+    if let Some(note) = primary.scrub.tried_again(&again) {
         store.set_scrub_note(&note)?;
     }
     // A snapshot, so that neither commits nor GC have to wait for it.
     let Scrubbed { findings, counts } =
         fsck::scrub_primary(&store.snapshot(), Part::Byte(due.part), &primary.scrub_progress)?;
     let outcomes = heal(primary, findings);
-    store.set_scrub_note(&scrub.done(counts.objects, counts.bytes, &outcomes, now()))?;
+    store.set_scrub_note(&primary.scrub.done(counts.objects, counts.bytes, &outcomes, scrub::now()))?;
     Ok(())
 }
 
@@ -62,12 +56,7 @@ fn heal(primary: &Primary, findings: Vec<Finding>) -> Vec<Outcome> {
     }
     let repos: Vec<_> = primary.repos.values().map(|repo| repo.source.clone()).collect();
     let outcomes = ingest::heal(&primary.store, &repos, findings, &primary.scrub_repair);
-    for Outcome { finding, repaired, detail } in &outcomes {
-        match repaired {
-            true => tracing::warn!(%finding, "damage found and repaired"),
-            false => tracing::error!(%finding, detail, "damage found, and not repaired"),
-        }
-    }
+    scrub::log(&outcomes);
     outcomes
 }
 

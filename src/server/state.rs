@@ -97,7 +97,7 @@ impl Primary {
         let data = DataDir::open(&config.data_dir, Kind::Primary)?;
         let store = Arc::new(Store::open(&data)?);
         let metrics = Metrics::new();
-        let scrub = Scrub::new(config.scrub.pass(), store.scrub_note()?.as_deref(), super::scrub::now());
+        let scrub = Scrub::new(config.scrub.pass(), store.scrub_note()?.as_deref(), scrub::now());
         let mut repos = BTreeMap::new();
         for (name, repo) in config.repos {
             store.set_staging(&name, &repo.staging_dir)?;

@@ -136,20 +136,16 @@ fn open_lenient(dir: &Dir) -> Result<DB, rocksdb::Error> {
     DB::open_cf_descriptors_read_only(&options, dir.path(), descriptors, false)
 }
 
+/// A new directory of `tmp`, with links to the files of another whose names are wanted.
 fn link(from: &Dir, tmp: &Dir, name: &str, wanted: impl Fn(&str) -> bool) -> Result<Dir, StoreError> {
     tmp.make_dir(name, 0o700)?;
     let to = tmp.open_dir(name)?;
-    link_into(from, &to, wanted)?;
-    Ok(to)
-}
-
-fn link_into(from: &Dir, to: &Dir, wanted: impl Fn(&str) -> bool) -> Result<(), StoreError> {
     for listed in from.list()? {
         if std::str::from_utf8(listed.name.as_bytes()).is_ok_and(|name| name != "LOCK" && wanted(name)) {
-            from.link(&listed.name, to, &listed.name)?;
+            from.link(&listed.name, &to, &listed.name)?;
         }
     }
-    Ok(())
+    Ok(to)
 }
 
 /// Writes what is read into the new store.

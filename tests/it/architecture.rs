@@ -125,7 +125,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 /// Crates that only some modules may use: what each of them is may then be replaced in one place.
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("rocksdb", &["store", "farm"]),
-    ("axum", &["http", "server", "client"]),
+    ("axum", &["http", "connections", "server", "client"]),
     ("tower_http", &["http", "server", "client"]),
     ("prometheus_client", &["http", "server", "client", "gate", "scrub"]),
     ("hyper", &["connections", "gate"]),
@@ -134,6 +134,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("rustls", &["tls", "puppet", "remote", "signature"]),
     // Elsewhere only as the provider of rustls.
     ("ring", &["signature", "tls"]),
+    ("crc32c", &["store"]),
     ("x509_parser", &["puppet"]),
     ("listenfd", &["gate"]),
     ("sd_notify", &["notify"]),

@@ -1,12 +1,10 @@
 //! r10k deploys into staging, and its `postrun` commits what it deployed: with the real one, from repositories on this machine.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use sceneshift::wire::api::{Fleet, Repos};
+use sceneshift::wire::api::Repos;
 
 use crate::support::process::Site;
 use crate::support::wait::until;
@@ -128,18 +126,6 @@ impl Site {
 
     fn sequence(&self) -> u64 {
         self.repo_info().head.unwrap().sequence
-    }
-
-    fn fleet(&self) -> Fleet {
-        serde_json::from_slice(&self.run(&["clients", "--json"]).stdout).unwrap()
-    }
-
-    fn metrics(&self) -> String {
-        let mut connection = TcpStream::connect(self.listen()).unwrap();
-        connection.write_all(b"GET /metrics HTTP/1.1\r\nHost: primary\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).unwrap();
-        answer
     }
 }
 

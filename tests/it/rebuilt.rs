@@ -1,13 +1,12 @@
 //! A database that is damaged itself: what can be read of it is saved, the rest comes from the other side, and nothing is lost in silence.
 
 use std::fs;
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
 
 use sceneshift::values::CommitId;
-use sceneshift::wire::api::{CommitAnswer, Fleet};
+use sceneshift::wire::api::CommitAnswer;
 
 use crate::support::process::{Process, Site, sceneshift};
 use crate::support::random::Random;
@@ -72,14 +71,6 @@ fn fsck(data: &Path, args: &[&str]) -> (i32, serde_json::Value) {
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {errors}"));
     (output.status.code().unwrap(), report)
-}
-
-fn metrics(site: &Site) -> String {
-    let mut stream = std::net::TcpStream::connect(site.listen()).unwrap();
-    write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    text
 }
 
 fn show(site: &Site, name: &str, commit: CommitId) {
@@ -158,8 +149,11 @@ fn a_head_that_is_lost_is_told_and_no_client_goes_back_by_itself() {
     let client = site.start_client("compile1");
     show(&site, "compile1", head.commit);
     until("the primary knows", SOON, || {
-        let fleet: Fleet = serde_json::from_slice(&site.run(&["clients", "--json"]).stdout).unwrap();
-        fleet.clients.iter().any(|client| client.report.repos[&head.repo].deployed == Some(head.commit)).then_some(())
+        site.fleet()
+            .clients
+            .iter()
+            .any(|client| client.report.repos[&head.repo].deployed == Some(head.commit))
+            .then_some(())
     });
     assert!(primary.stop().success());
     // The commit's own record goes.
@@ -181,7 +175,7 @@ fn a_head_that_is_lost_is_told_and_no_client_goes_back_by_itself() {
     let primary = site.start_primary();
     let asked = site.run(&["show", "head", "--json"]);
     assert!(asked.status.success(), "the history is there: {}", String::from_utf8_lossy(&asked.stderr));
-    until("the client has asked", SOON, || metrics(&site).contains("sceneshift_long_polls 1\n").then_some(()));
+    until("the client has asked", SOON, || site.metrics().contains("sceneshift_long_polls 1\n").then_some(()));
     show(&site, "compile1", head.commit);
     site.stage("environments/production/manifests/site.pp", "node default { include ntp }");
     let next = site.commit();

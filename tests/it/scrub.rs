@@ -1,10 +1,9 @@
 //! Damage that nobody looks for is found and healed by the daemons themselves, and told.
 
 use std::fs;
-use std::io::{Read, Write};
 use std::time::Duration;
 
-use sceneshift::wire::api::{ClientReport, Fleet, ScrubStatus};
+use sceneshift::wire::api::{ClientReport, ScrubStatus};
 
 use crate::support::process::{Site, sceneshift};
 use crate::support::rot::flip;
@@ -26,10 +25,6 @@ fn staged() -> Site {
     site
 }
 
-fn fleet(site: &Site) -> Fleet {
-    serde_json::from_slice(&site.run(&["clients", "--json"]).stdout).unwrap()
-}
-
 /// How the scrub of the client does; `None` while it does not answer.
 fn on_client(site: &Site) -> Option<ScrubStatus> {
     let data = site.client_data("compile1");
@@ -39,14 +34,6 @@ fn on_client(site: &Site) -> Option<ScrubStatus> {
 
 fn wait_for_code(site: &Site) {
     until("the commit is live", A_PASS, || site.current("compile1").join(SITE).exists().then_some(()));
-}
-
-fn metrics(site: &Site) -> String {
-    let mut stream = std::net::TcpStream::connect(site.listen()).unwrap();
-    write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    text
 }
 
 /// Waits until a scrub has begun and ended a pass after now, and gives how it does then.
@@ -78,7 +65,7 @@ fn a_flipped_byte_on_a_client_is_healed_from_the_primary_and_told_everywhere() {
     let told = until("its status says so", A_PASS, || on_client(&site).filter(|scrub| scrub.findings > 0));
     assert_eq!((told.unrepaired, &told.first_unrepaired), (0, &None), "{told:?}");
     until("the fleet says so", A_PASS, || {
-        let member = fleet(&site).clients.into_iter().find(|member| member.name == "compile1")?;
+        let member = site.fleet().clients.into_iter().find(|member| member.name == "compile1")?;
         member.report.scrub.filter(|scrub| scrub.findings > 0 && scrub.unrepaired == 0)
     });
     assert!(client.log().contains("damage found and repaired"), "{}", client.log());
@@ -114,9 +101,9 @@ fn a_damaged_record_on_the_primary_is_healed_from_staging_and_what_staging_lacks
     assert!(primary.stop().success());
     damage(&site, b"class ntp {}", b"\0class NTP {}");
     let primary = site.start_primary();
-    let metrics = || metrics(&site);
+    let metrics = || site.metrics();
     until("it is found and healed", A_PASS, || {
-        fleet(&site).scrub.filter(|scrub| scrub.findings > 0 && scrub.unrepaired == 0)
+        site.fleet().scrub.filter(|scrub| scrub.findings > 0 && scrub.unrepaired == 0)
     });
     assert!(metrics().contains("sceneshift_scrub_findings_total 1\n"), "{}", metrics());
     assert!(metrics().contains("sceneshift_scrub_unrepaired 0\n"), "{}", metrics());
@@ -127,13 +114,13 @@ fn a_damaged_record_on_the_primary_is_healed_from_staging_and_what_staging_lacks
     fs::remove_file(site.staging().join("environments/production/modules/ntp/manifests/init.pp")).unwrap();
     damage(&site, b"class ntp {}", b"\0class NTP {}");
     let _primary = site.start_primary();
-    let told = until("it is found", A_PASS, || fleet(&site).scrub.filter(|scrub| scrub.unrepaired > 0));
+    let told = until("it is found", A_PASS, || site.fleet().scrub.filter(|scrub| scrub.unrepaired > 0));
     assert!(told.first_unrepaired.is_some_and(|text| text.contains("holds other bytes")));
     let shown = site.run(&["clients"]).stdout;
     assert!(String::from_utf8_lossy(&shown).starts_with("primary: 1 finding of damage not repaired: blob "));
     assert!(metrics().contains("sceneshift_scrub_unrepaired 1\n"), "{}", metrics());
     site.stage("environments/production/modules/ntp/manifests/init.pp", "class ntp {}");
-    until("it is healed", A_PASS, || fleet(&site).scrub.filter(|scrub| scrub.unrepaired == 0));
+    until("it is healed", A_PASS, || site.fleet().scrub.filter(|scrub| scrub.unrepaired == 0));
 }
 
 /// Writes another record for a content. No primary may run.
@@ -161,7 +148,7 @@ fn a_sound_site_is_read_whole_without_a_finding_and_deploys_go_on_meanwhile() {
         (fs::read(site.current("compile1").join(SITE)).ok()? == text).then_some(())
     });
     let of_client = whole_pass(|| on_client(&site));
-    let of_primary = whole_pass(|| fleet(&site).scrub);
+    let of_primary = whole_pass(|| site.fleet().scrub);
     for status in [of_client, of_primary] {
         assert_eq!((status.findings, status.unrepaired), (0, 0), "{status:?}");
         assert!(status.objects > 0 && status.bytes > 0, "{status:?}");

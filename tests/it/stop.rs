@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -15,7 +14,7 @@ use sceneshift::values::CommitId;
 use sceneshift::wire::api::{CommitAnswer, CommitRequest};
 use tokio::runtime::Runtime;
 
-use crate::support::process::{Process, Site, sceneshift};
+use crate::support::process::{Process, Site, assert_clean, sceneshift};
 use crate::support::random::Random;
 use crate::support::shows::assert_shows;
 use crate::support::wait::until;
@@ -61,15 +60,6 @@ impl Site {
             HeadAnswer::Same => unreachable!("nothing was said to be known"),
         }
     }
-
-    /// Fails the test unless `fsck` finds nothing wrong with these data directories.
-    #[track_caller]
-    fn assert_clean(&self, data: &[PathBuf]) {
-        for data in data {
-            let output = sceneshift(&["fsck", "--json"]).arg(data).output().unwrap();
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-        }
-    }
 }
 
 #[test]
@@ -103,7 +93,7 @@ fn a_primary_that_is_told_to_stop_finishes_a_commit_answers_polls_and_can_start_
     let primary = site.start_primary();
     assert_eq!(site.head(&runtime), Some(answer.commit));
     assert!(primary.stop().success());
-    site.assert_clean(&[site.primary_data()]);
+    assert_clean(&site.primary_data());
 }
 
 #[test]
@@ -167,7 +157,7 @@ fn a_client_that_is_interrupted_in_a_fetch_shows_what_it_showed_and_goes_on_late
     assert!(received < left as u64 + (1 << 20), "what had arrived when it was told to stop is not sent again: {left}");
     assert_shows(&site.staging(), &site.current("c"));
     assert!(client.stop().success());
-    site.assert_clean(&[site.primary_data(), site.client_data("c")]);
+    [site.primary_data(), site.client_data("c")].iter().for_each(|data| assert_clean(data));
 }
 
 /// How many files lie below a directory.
@@ -269,5 +259,5 @@ fn after_kills_no_acknowledged_commit_is_lost_and_current_is_whole() {
     for process in [primary, client].into_iter().flatten() {
         assert!(process.stop().success());
     }
-    site.assert_clean(&[site.primary_data(), site.client_data("c")]);
+    [site.primary_data(), site.client_data("c")].iter().for_each(|data| assert_clean(data));
 }

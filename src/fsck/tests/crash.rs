@@ -10,10 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::{findings, is_full};
 use crate::disk::crash::{self, Deaf, Recording, Variant};
-use crate::findings::Finding;
-use crate::fsck::{Access, check};
-use crate::progress::Progress;
 
 /// How many states of each run `cargo test` tries.
 const SAMPLED: usize = 14;
@@ -47,10 +45,6 @@ impl Lab {
         let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         one.install(|| crash::record(&data, &vault, deaf, || run(&data)))
     }
-}
-
-fn is_full() -> bool {
-    std::env::var_os("SCENESHIFT_SWEEP").is_some_and(|sweep| sweep == "full")
 }
 
 /// Puts back every state that a cut in this run could leave, and checks it; `stage` is how far the run had come.
@@ -91,9 +85,4 @@ fn wrong_states(name: &str, recording: &Recording, check: impl Fn(usize)) -> Vec
         wrong.len()
     );
     wrong
-}
-
-/// What fsck finds in a data directory that nobody uses.
-fn findings(data: &Path) -> Vec<Finding> {
-    check(data, &Access::Locked, &Progress::default()).unwrap().findings
 }

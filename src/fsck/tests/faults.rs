@@ -15,11 +15,11 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::{findings, is_full};
 use crate::client::{ClientError, once, run_until};
 use crate::config::{ClientConfig, read_client, read_primary};
 use crate::disk::faults::{Fault, Faults};
 use crate::farm::testing::{Seen, seen};
-use crate::fsck::{Access, check};
 use crate::progress::Progress;
 use crate::remote::{HeadAnswer, Remote, RemoteError};
 use crate::server::{ServeError, serve_on};
@@ -31,10 +31,6 @@ const SAMPLED: u64 = 12;
 
 /// How long anything may take.
 const SOON: Duration = Duration::from_secs(60);
-
-fn is_full() -> bool {
-    std::env::var_os("SCENESHIFT_SWEEP").is_some_and(|sweep| sweep == "full")
-}
 
 /// Which of so many calls fail.
 fn numbers(calls: u64) -> impl Iterator<Item = u64> {
@@ -172,10 +168,6 @@ impl Drop for Site {
             stop.cancel();
         }
     }
-}
-
-fn findings(data: &Path) -> Vec<crate::findings::Finding> {
-    check(data, &Access::Locked, &Progress::default()).unwrap().findings
 }
 
 fn until(what: &str, mut done: impl FnMut() -> bool) {

@@ -1,4 +1,6 @@
 //! Accounts of this machine: who is at the other end of a socket, and whom the settings name.
+//!
+//! Deliberately absent: what an account may do (`rights.rs`).
 
 use std::collections::BTreeSet;
 use std::ffi::CString;

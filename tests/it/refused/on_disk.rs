@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sceneshift::remote::{HeadAnswer, Remote, RemoteError};
 use sceneshift::values::CommitId;
@@ -10,7 +10,7 @@ use sceneshift::wire::api::{ClientReport, CommitAnswer, CommitRequest, SyncReque
 use tokio::runtime::Runtime;
 
 use crate::support::image::Image;
-use crate::support::process::{Site, sceneshift};
+use crate::support::process::{Site, assert_clean};
 use crate::support::random::Random;
 use crate::support::shows::assert_shows;
 
@@ -92,12 +92,6 @@ impl OnDisk {
     pub(super) fn assert_clean(&self) {
         [self.site.primary_data(), self.site.client_data(CLIENT)].iter().for_each(|data| assert_clean(data));
     }
-}
-
-#[track_caller]
-fn assert_clean(data: &Path) {
-    let output = sceneshift(&["fsck", "--json"]).arg(data).output().unwrap();
-    assert!(output.status.success(), "{}: {}", data.display(), String::from_utf8_lossy(&output.stdout));
 }
 
 /// An error that tells of a full disk, by its status and its words.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -11,7 +12,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sceneshift::remote::Remote;
-use sceneshift::wire::api::{ClientReport, RepoStatus};
+use sceneshift::wire::api::{ClientReport, Fleet, RepoStatus};
 
 use super::folder;
 use super::wait::until;
@@ -234,6 +235,20 @@ impl Site {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
+    /// The fleet, by the command line.
+    pub fn fleet(&self) -> Fleet {
+        serde_json::from_slice(&self.run(&["clients", "--json"]).stdout).unwrap()
+    }
+
+    /// What the primary tells Prometheus.
+    pub fn metrics(&self) -> String {
+        let mut stream = std::net::TcpStream::connect(self.listen()).unwrap();
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    }
+
     pub fn remote(&self) -> Remote {
         Remote::new(&self.address()).unwrap()
     }
@@ -251,6 +266,14 @@ impl Site {
         std::fs::write(&path, text).unwrap();
         path
     }
+}
+
+/// Fails the test unless fsck finds nothing in a data directory.
+#[track_caller]
+pub fn assert_clean(data: &Path) {
+    let output = sceneshift(&["fsck", "--json"]).arg(data).output().unwrap();
+    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}: {said} {errors}", data.display());
 }
 
 /// The program, untouched by the settings of whoever runs the tests.

@@ -8,10 +8,9 @@ use sceneshift::values::CommitId;
 use serde::{Deserialize, Serialize};
 
 use super::SOON;
-use super::kills::assert_clean;
 use super::load::Asking;
 use super::model;
-use crate::support::process::Site;
+use crate::support::process::{Site, assert_clean};
 use crate::support::wait::until;
 
 /// The test below.

@@ -5,7 +5,7 @@
 //! the head is what was acknowledged last or later, and, with nobody's help, all clients come to show it, with no old cache before it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::load::{Asking, Load};
 use super::model::{self, ENVIRONMENTS};
 use super::{SOON, TIMES};
 use crate::support::gated_site::{GatedSite, NAME};
-use crate::support::process::{Process, sceneshift};
+use crate::support::process::{Process, assert_clean};
 use crate::support::random::Random;
 use crate::support::wait::until;
 
@@ -228,14 +228,6 @@ impl Lab<'_> {
             self.figures.fscks += 1;
         }
     }
-}
-
-/// Fails the test unless fsck finds nothing in a data directory.
-#[track_caller]
-pub(super) fn assert_clean(data: &Path) {
-    let output = sceneshift(&["fsck", "--json"]).arg(data).output().unwrap();
-    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{}: {said} {errors}", data.display());
 }
 
 #[test]
