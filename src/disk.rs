@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! dir.rs      an open directory: look, make, link, rename, remove
+//! new_file.rs a file that is being made
 //! durable.rs  what survives a power cut: write-then-rename, syncfs
 //! lock.rs     one process at a time
 //! append.rs   a log
@@ -29,6 +30,7 @@ mod error;
 #[cfg(any(test, fuzzing))]
 pub mod faults;
 mod lock;
+mod new_file;
 pub(crate) mod seam;
 
 pub use append::AppendFile;
@@ -38,3 +40,4 @@ pub use dir::{Dir, Kind, Listed, Stat, Step, stat_of};
 pub use durable::replace_file;
 pub use error::DiskError;
 pub use lock::{Lock, LockError};
+pub use new_file::NewFile;

@@ -1,9 +1,9 @@
 //! Staging to commit: the only way in which code enters the store.
 //!
 //! ```text
-//! attempt.rs    at most three tries, each: walk, read, look again
-//! scan.rs       the walk; directories where nothing changed get their tree at once
-//! read.rs       reading what the stat cache does not vouch for
+//! attempt.rs    at most three tries, each: walk and read, look again
+//! scan.rs       the walk, and the tree of each directory
+//! read.rs       reading a file that the stat cache does not vouch for
 //! verify.rs     the last look
 //! look.rs       one directory: its entries, without what is left out (leave_out.rs)
 //! node.rs       what a walk remembers
@@ -17,7 +17,7 @@
 //! ```
 //!
 //! Invariants:
-//! - **A commit is one instant of staging.** Every entry looked the same before the first read and after the last, and was old enough at the
+//! - **A commit is one instant of staging.** Every entry looked the same before it was read and after the last read, and was old enough at the
 //!   first look for any change to show. While staging does not stand still, the commit is refused.
 //! - **The head is whole** (`storage-format.md` §9): a directory's tree is given to the store after all that it names.
 //! - **No link is followed**, and nothing is opened by more than one name at a time.
@@ -119,7 +119,8 @@ fn commit_by(
         }
         _ => Scope::Whole,
     };
-    let work = Work::new(store, &guard, repo, clock, progress)?;
+    let expected = scope.files(head.as_ref().map(|head| &head.commit.root));
+    let work = Work::new(store, &guard, repo, clock, progress, expected)?;
     let committed = commit_scope(&work, &scope, head, request);
     if committed.is_err() {
         // What was learnt stays true and spares the next commit its reading. Where this fails too, the error at hand says more.

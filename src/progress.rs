@@ -11,10 +11,10 @@ pub enum Phase {
     /// Nothing.
     #[default]
     Idle,
-    /// Looking at staging.
+    /// Looking at staging, and reading what changed.
     Scanning,
-    /// Reading and hashing files.
-    Hashing,
+    /// Looking at staging once more: whether it stood still.
+    Comparing,
     /// Writing trees and the commit.
     Writing,
     /// Receiving objects from the primary.
@@ -23,7 +23,7 @@ pub enum Phase {
     Building,
     /// Pausing, renaming, flushing.
     Deploying,
-    /// Verifying what is stored.
+    /// Comparing what is stored.
     Checking,
     /// Removing what nothing needs.
     Pruning,
@@ -32,7 +32,7 @@ pub enum Phase {
 const PHASES: [Phase; 9] = [
     Phase::Idle,
     Phase::Scanning,
-    Phase::Hashing,
+    Phase::Comparing,
     Phase::Writing,
     Phase::Fetching,
     Phase::Building,

@@ -107,7 +107,7 @@ fn draw(bar: &ProgressBar, drawn: &mut Option<(Phase, bool)>, snapshot: &Snapsho
     });
 }
 
-/// "hashing: 12,000 of 97,012 files, 31.0 MiB of 240.1 MiB".
+/// "scanning staging: 12,000 of 97,012 files, 31.0 MiB of 240.1 MiB".
 pub(super) fn describe(snapshot: &Snapshot) -> String {
     let of = |done: u64, total: u64, show: fn(u64) -> String| match total {
         0 => show(done),
@@ -128,7 +128,7 @@ fn doing(phase: Phase) -> &'static str {
     match phase {
         Phase::Idle => "idle",
         Phase::Scanning => "scanning staging",
-        Phase::Hashing => "hashing",
+        Phase::Comparing => "looking at staging again",
         Phase::Writing => "writing",
         Phase::Fetching => "fetching",
         Phase::Building => "building",
@@ -142,7 +142,7 @@ fn things(phase: Phase) -> &'static str {
     match phase {
         Phase::Fetching | Phase::Writing | Phase::Checking | Phase::Pruning => "objects",
         Phase::Building => "links",
-        Phase::Idle | Phase::Scanning | Phase::Hashing | Phase::Deploying => "files",
+        Phase::Idle | Phase::Scanning | Phase::Comparing | Phase::Deploying => "files",
     }
 }
 
@@ -153,8 +153,8 @@ mod tests {
     #[test]
     fn only_what_is_known_is_told() {
         let snapshot =
-            Snapshot { phase: Phase::Hashing, files: 12_000, total_files: 97_012, bytes: 2048, total_bytes: 0 };
-        assert_eq!(describe(&snapshot), "hashing: 12,000 of 97,012 files, 2.0 KiB");
+            Snapshot { phase: Phase::Scanning, files: 12_000, total_files: 97_012, bytes: 2048, total_bytes: 0 };
+        assert_eq!(describe(&snapshot), "scanning staging: 12,000 of 97,012 files, 2.0 KiB");
         assert_eq!(describe(&Snapshot { phase: Phase::Deploying, ..Snapshot::default() }), "deploying");
     }
 
@@ -163,11 +163,11 @@ mod tests {
         let started = Instant::now();
         let after = |seconds| started + Duration::from_secs(seconds);
         let mut display = Display { bar: None, started, last_line: None, drawn: None };
-        assert!(!display.is_line_due(after(1), Phase::Hashing));
-        assert!(display.is_line_due(after(2), Phase::Hashing));
-        display.last_line = Some((after(2), Phase::Hashing));
-        assert!(!display.is_line_due(after(11), Phase::Hashing));
-        assert!(display.is_line_due(after(12), Phase::Hashing));
+        assert!(!display.is_line_due(after(1), Phase::Scanning));
+        assert!(display.is_line_due(after(2), Phase::Scanning));
+        display.last_line = Some((after(2), Phase::Scanning));
+        assert!(!display.is_line_due(after(11), Phase::Scanning));
+        assert!(display.is_line_due(after(12), Phase::Scanning));
         assert!(display.is_line_due(after(4), Phase::Writing), "another phase is told sooner");
     }
 

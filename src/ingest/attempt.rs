@@ -1,8 +1,7 @@
-//! From staging to a root tree, in at most three tries: walk, read, look again.
+//! From staging to a root tree, in at most three tries: walk and read, look again.
 
 use super::IngestError;
 use super::node::Outcome;
-use super::read::read;
 use super::scan::{Scan, scan};
 use super::scope::{Environments, Scope};
 use super::trouble::Trouble;
@@ -43,8 +42,8 @@ pub(super) fn find(work: &Work<'_>, scope: &Scope, is_known: &dyn Fn(&Subtree) -
 
 fn whole(work: &Work<'_>, is_known: &dyn Fn(&Subtree) -> bool) -> Result<Found, Trouble> {
     let start = Start { path: TreePath::root(), only: None };
-    let (scan, outcome) = walk_and_read(work, &start)?;
-    let Outcome::Tree(root) = outcome else { unreachable!("a walk of everything knows its tree when all is read") };
+    let scan = scan(work, &start)?;
+    let Outcome::Tree(root) = scan.outcome else { unreachable!("a walk of everything gives its tree") };
     if !is_known(&root) {
         verify(work, &start, &scan)?;
     }
@@ -55,10 +54,12 @@ fn some(work: &Work<'_>, environments: &Environments, is_known: &dyn Fn(&Subtree
     let presence = environments.look(work)?;
     let start = environments.start(&presence);
     // Where all that was asked for is gone, the directory itself may be gone too.
-    let walked = if presence.present.is_empty() { None } else { Some(walk_and_read(work, &start)?) };
-    let (scan, outcome) = walked.unzip();
-    let found = if let Some(Outcome::Part(found)) = outcome { found } else { Vec::new() };
-    let root = environments.graft(work, &presence, &found)?;
+    let scan = if presence.present.is_empty() { None } else { Some(scan(work, &start)?) };
+    let found = match &scan {
+        Some(Scan { outcome: Outcome::Part(found), .. }) => found.as_slice(),
+        _ => &[],
+    };
+    let root = environments.graft(work, &presence, found)?;
     if !is_known(&root) {
         if let Some(scan) = &scan {
             verify(work, &start, scan)?;
@@ -68,14 +69,4 @@ fn some(work: &Work<'_>, environments: &Environments, is_known: &dyn Fn(&Subtree
         }
     }
     Ok(Found { root, staging_is_empty: false })
-}
-
-/// Walks, and reads what must be read. What is known then is a tree, or the part that was asked for.
-fn walk_and_read(work: &Work<'_>, start: &Start) -> Result<(Scan, Outcome), Trouble> {
-    let mut walked = scan(work, start)?;
-    let outcome = match std::mem::replace(&mut walked.outcome, Outcome::Waiting) {
-        Outcome::Waiting => read(work, start, &walked)?,
-        known => known,
-    };
-    Ok((walked, outcome))
 }

@@ -18,8 +18,8 @@ pub(super) enum Seen {
 }
 
 /// The names in a directory that are not left out, ascending.
-pub(super) fn names(leave_out: &LeaveOut, dir: &Dir, path: &TreePath) -> Result<Vec<Listed>, Trouble> {
-    let mut listed = dir.list().map_err(|error| Trouble::at(path, error))?;
+pub(super) fn names(leave_out: &LeaveOut, dir: &mut Dir, path: &TreePath) -> Result<Vec<Listed>, Trouble> {
+    let mut listed = dir.list_here().map_err(|error| Trouble::at(path, error))?;
     for entry in &mut listed {
         if entry.kind.is_none() {
             let stat = dir.stat(&entry.name).map_err(|error| Trouble::at(&path.join(&entry.name), error))?;
@@ -34,7 +34,7 @@ pub(super) fn names(leave_out: &LeaveOut, dir: &Dir, path: &TreePath) -> Result<
 /// The entries of a directory, ascending by name; only those in `only`, where it is given.
 pub(super) fn look(
     work: &Work<'_>,
-    dir: &Dir,
+    dir: &mut Dir,
     path: &TreePath,
     only: Option<&BTreeSet<Name>>,
 ) -> Result<Vec<(Name, Seen)>, Trouble> {

@@ -28,11 +28,11 @@ pub fn repair(
 ) -> Result<BTreeSet<BlobId>, IngestError> {
     progress.begin(Phase::Checking, 0, 0);
     let leave_out = LeaveOut::new(&repo.name, &repo.ignore)?;
-    let staging = Arc::new(open_staging(repo)?);
+    let staging = open_staging(repo)?;
     let guard = store.begin_commit(&repo.name);
     let (troubles, repaired) = (Troubles::default(), Mutex::default());
     let repairer = Repairer { store, guard: &guard, leave_out, wanted, progress, troubles, repaired };
-    pool()?.scope(|scope| repairer.enter(scope, &staging, &TreePath::root()));
+    pool()?.scope(|scope| repairer.enter(scope, staging, &TreePath::root()));
     match repairer.troubles.outcome() {
         Err(Trouble::Failed(error)) => Err(error),
         _ => Ok(repairer.repaired.into_inner().unwrap_or_else(PoisonError::into_inner)),
@@ -50,16 +50,18 @@ struct Repairer<'a> {
 }
 
 impl<'s> Repairer<'s> {
-    fn enter(&'s self, scope: &Scope<'s>, dir: &Arc<Dir>, path: &TreePath) {
+    fn enter(&'s self, scope: &Scope<'s>, mut dir: Dir, path: &TreePath) {
         if self.troubles.stopped() || path.depth() >= MAX_DEPTH {
             return;
         }
-        for entry in names(&self.leave_out, dir, path).unwrap_or_default() {
-            let (dir, path) = (Arc::clone(dir), path.join(&entry.name));
+        let entries = names(&self.leave_out, &mut dir, path).unwrap_or_default();
+        let dir = Arc::new(dir);
+        for entry in entries {
+            let (dir, path) = (Arc::clone(&dir), path.join(&entry.name));
             match entry.kind {
                 Some(Kind::Dir) => scope.spawn(move |scope| {
                     if let Ok(below) = dir.open_dir(&entry.name) {
-                        self.enter(scope, &Arc::new(below), &path);
+                        self.enter(scope, below, &path);
                     }
                 }),
                 Some(Kind::File) => {

@@ -22,11 +22,11 @@ pub fn restore_trees(
     progress: &Progress,
 ) -> Result<BTreeSet<TreeId>, IngestError> {
     progress.begin(Phase::Checking, 0, 0);
-    let staging = open_staging(repo)?;
+    let mut staging = open_staging(repo)?;
     let leave_out = LeaveOut::new(&repo.name, &repo.ignore)?;
     let guard = store.begin_commit(&repo.name);
     let mut walk = Walk { guard: &guard, leave_out, repo, wanted, progress, restored: BTreeSet::new() };
-    walk.directory(&staging, &TreePath::root())?;
+    walk.directory(&mut staging, &TreePath::root())?;
     Ok(walk.restored)
 }
 
@@ -41,7 +41,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// The directory's tree; `None` where it cannot be had, those of its directories being looked at all the same.
-    fn directory(&mut self, dir: &Dir, path: &TreePath) -> Result<Option<Subtree>, IngestError> {
+    fn directory(&mut self, dir: &mut Dir, path: &TreePath) -> Result<Option<Subtree>, IngestError> {
         if self.progress.is_cancelled() {
             return Err(IngestError::Cancelled);
         }
@@ -50,7 +50,7 @@ impl Walk<'_> {
         for entry in listed {
             let found = match entry.kind {
                 Some(Kind::Dir) => match dir.open_dir(&entry.name) {
-                    Ok(below) => self.directory(&below, &path.join(&entry.name))?.map(Entry::Tree),
+                    Ok(mut below) => self.directory(&mut below, &path.join(&entry.name))?.map(Entry::Tree),
                     Err(_) => None,
                 },
                 Some(Kind::File) => self.file(dir, &entry.name),

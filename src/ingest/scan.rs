@@ -1,10 +1,14 @@
-//! The first walk of a try: what is in staging, which files must be read, and the tree of every directory where none must.
+//! The walk of a try: what is in staging, what its files hold, and the tree of every directory.
 //!
-//! Each directory is one step, done by whichever thread is free. The last of its directories to be done finishes the one above, so no thread
-//! waits and no stack grows with the depth of staging.
+//! Each directory is one step, done by whichever thread is free: a look at its entries, then the reading of those files that the stat cache
+//! does not vouch for. Where these are many, some of them are a step of their own. The last step of a directory finishes it, and so on
+//! upwards, so no thread waits and no stack grows with the depth of staging.
+//!
+//! Files are read beside the look at others, and the commit is one instant of staging all the same: each entry stays as it was from its look
+//! here to its look in `verify.rs`, and there is an instant between the last look here and the first look there.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::AcqRel};
 use std::sync::{Arc, Mutex};
 
 use rayon::Scope;
@@ -12,55 +16,39 @@ use rayon::Scope;
 use super::IngestError;
 use super::clock::{Moment, wait_until};
 use super::look::{Seen, look};
-use super::node::{Fingerprint, ItemKind, Items, Node, Outcome};
+use super::node::{Fingerprint, Items, Node, Outcome};
+use super::read::{Reader, executable};
 use super::seal::Complete;
 use super::trouble::{Trouble, Troubles, lock};
 use super::work::{Start, Work};
 use crate::disk::{Dir, Stat};
 use crate::progress::Phase;
-use crate::store::StatRecord;
-use crate::values::{Entry, MAX_DEPTH, Name, Subtree, TreePath};
+use crate::store::{CachedFile, StatRecord};
+use crate::values::{Entry, MAX_DEPTH, Name, TreePath};
+
+/// How many files of one directory are read in one step.
+const FILES_AT_ONCE: usize = 16;
 
 /// What a walk found.
 pub(super) struct Scan {
     /// The directory where it started.
     pub(super) root: Node,
-    /// What is known of it.
+    /// What that holds.
     pub(super) outcome: Outcome,
-    /// When it began.
-    pub(super) moment: Moment,
-    /// Files that must be read.
-    pub(super) unread_files: u64,
-    /// Their bytes.
-    pub(super) unread_bytes: u64,
 }
 
 /// Walks staging from `start`.
 pub(super) fn scan(work: &Work<'_>, start: &Start) -> Result<Scan, Trouble> {
-    work.progress.begin(Phase::Scanning, 0, 0);
+    work.progress.begin(Phase::Scanning, work.expected_files, 0);
     let staging = work.open_staging()?;
     let moment = Moment::now(work.clock, &staging);
     let dir = start.open(staging)?;
-    let scanner = Scanner {
-        work,
-        start,
-        moment,
-        troubles: Troubles::default(),
-        unread_files: AtomicU64::new(0),
-        unread_bytes: AtomicU64::new(0),
-        root: Mutex::default(),
-    };
-    work.in_parallel(|scope| scanner.enter(scope, &dir, start.path.clone(), None));
+    let scanner = Scanner { work, start, moment, troubles: Troubles::default(), root: Mutex::default() };
+    work.in_parallel(|scope| scanner.enter(scope, dir, start.path.clone(), None));
     scanner.troubles.outcome()?;
     let root = scanner.root.into_inner().unwrap_or_default();
     let (root, outcome) = root.expect("without trouble every directory is finished, the first one last");
-    Ok(Scan {
-        root,
-        outcome,
-        moment,
-        unread_files: scanner.unread_files.into_inner(),
-        unread_bytes: scanner.unread_bytes.into_inner(),
-    })
+    Ok(Scan { root, outcome })
 }
 
 struct Scanner<'a> {
@@ -68,85 +56,102 @@ struct Scanner<'a> {
     start: &'a Start,
     moment: Moment,
     troubles: Troubles,
-    unread_files: AtomicU64,
-    unread_bytes: AtomicU64,
     root: Mutex<Option<(Node, Outcome)>>,
 }
 
 /// A directory itself, and its entries.
 type Look = (Stat, Vec<(Name, Seen)>);
 
-/// A directory that waits for those in it.
+/// A directory that waits for steps: those in it, and its files.
 struct Open {
     path: TreePath,
     own: Stat,
-    /// The one that holds it, and which of its directories this is.
-    above: Option<(Arc<Open>, usize)>,
+    above: Option<Above>,
     held: Mutex<Held>,
-    /// Directories in it that are not finished.
+    /// Steps that are not done.
     left: AtomicUsize,
 }
 
-/// What a directory holds, until it becomes a node.
+/// The directory that holds another one, and where in it that stands.
+struct Above {
+    open: Arc<Open>,
+    /// Among its directories.
+    child: usize,
+    /// Among its entries.
+    entry: usize,
+}
+
+/// What a directory holds, until it becomes a node and a tree.
 #[derive(Default)]
 struct Held {
     items: Items,
-    /// The entries, a directory's being `None`; absent where a file must be read.
-    entries: Option<Vec<(Name, Option<Entry>)>>,
-    record: Option<StatRecord>,
+    /// What is not known yet is `None`.
+    entries: Vec<(Name, Option<Entry>)>,
     children: Vec<Option<Node>>,
-    subtrees: Vec<Option<Subtree>>,
+    record: Option<StatRecord>,
+    /// What to cache of its files; absent where none had to be read.
+    files: Option<Vec<CachedFile>>,
+}
+
+/// An entry that is another step's: where it stands among the entries, and its name.
+type Place = (usize, Name);
+
+/// What is to be done for a directory before it is known.
+#[derive(Default)]
+struct Todo {
+    dirs: Vec<Place>,
+    unread: Vec<(Place, Fingerprint)>,
 }
 
 impl<'s> Scanner<'s> {
-    fn enter(&'s self, scope: &Scope<'s>, dir: &Arc<Dir>, path: TreePath, above: Option<(Arc<Open>, usize)>) {
+    fn enter(&'s self, scope: &Scope<'s>, mut dir: Dir, path: TreePath, above: Option<Above>) {
         self.work.step(&self.troubles, || {
-            let (open, dirs) = self.open(dir, path, above)?;
-            if dirs.is_empty() {
-                return self.finish(open);
+            let (open, Todo { dirs, mut unread }) = self.open(&mut dir, path, above)?;
+            let dir = Arc::new(dir);
+            for (child, (entry, name)) in dirs.into_iter().enumerate() {
+                let (dir, above) = (Arc::clone(&dir), Above { open: Arc::clone(&open), child, entry });
+                scope.spawn(move |scope| self.descend(scope, &dir, &name, above));
             }
-            for (at, name) in dirs.into_iter().enumerate() {
-                let (open, dir) = (Arc::clone(&open), Arc::clone(dir));
-                scope.spawn(move |scope| self.descend(scope, &dir, &name, (open, at)));
+            while unread.len() > FILES_AT_ONCE {
+                let (some, dir, open) =
+                    (unread.split_off(unread.len() - FILES_AT_ONCE), Arc::clone(&dir), Arc::clone(&open));
+                open.left.fetch_add(1, AcqRel);
+                scope.spawn(move |_| self.work.step(&self.troubles, || self.read(&dir, some, open)));
             }
-            Ok(())
+            self.read(&dir, unread, open)
         });
     }
 
-    fn descend(&'s self, scope: &Scope<'s>, dir: &Dir, name: &Name, above: (Arc<Open>, usize)) {
+    fn descend(&'s self, scope: &Scope<'s>, dir: &Dir, name: &Name, above: Above) {
         self.work.step(&self.troubles, || {
-            let path = above.0.path.join(name);
+            let path = above.open.path.join(name);
             let below = dir.open_dir(name).map_err(|error| Trouble::at(&path, error))?;
-            self.enter(scope, &Arc::new(below), path, Some(above));
+            self.enter(scope, below, path, Some(above));
             Ok(())
         });
     }
 
-    /// Looks at one directory; answers what is known of it, and the directories in it.
-    fn open(
-        &self,
-        dir: &Dir,
-        path: TreePath,
-        above: Option<(Arc<Open>, usize)>,
-    ) -> Result<(Arc<Open>, Vec<Name>), Trouble> {
+    /// Looks at one directory; answers what is known of it, and what is to be done.
+    fn open(&self, dir: &mut Dir, path: TreePath, above: Option<Above>) -> Result<(Arc<Open>, Todo), Trouble> {
         if path.depth() >= MAX_DEPTH {
             return Err(IngestError::TooDeep { path }.into());
         }
         let only = if above.is_none() { self.start.only.as_ref() } else { None };
         let (own, seen) = self.settled_look(dir, &path, only)?;
-        self.work.progress.advance(seen.len() as u64, 0);
         let record = match only {
             Some(_) => None,
             None => self.work.store.stat_record(&self.work.repo.name, &path)?,
         };
-        let (held, dirs) = self.hold(&path, seen, record);
-        let left = AtomicUsize::new(dirs.len());
-        Ok((Arc::new(Open { path, own, above, held: Mutex::new(held), left }), dirs))
+        let (held, todo) = self.hold(&path, seen, record);
+        self.work.progress.advance((held.entries.len() - todo.dirs.len() - todo.unread.len()) as u64, 0);
+        // One more for this step itself, which is done when its own files are read.
+        let left = AtomicUsize::new(todo.dirs.len() + 1);
+        Ok((Arc::new(Open { path, own, above, held: Mutex::new(held), left }), todo))
     }
 
     /// Looks at a directory and its entries. Where anything changed so lately that it could change again without a sign, waits just as long
     /// as that is so and looks again; by then all that was deployed together is old.
-    fn settled_look(&self, dir: &Dir, path: &TreePath, only: Option<&BTreeSet<Name>>) -> Result<Look, Trouble> {
+    fn settled_look(&self, dir: &mut Dir, path: &TreePath, only: Option<&BTreeSet<Name>>) -> Result<Look, Trouble> {
         let (look, unsettled) = self.look(&self.moment, dir, path, only)?;
         let Some((until, _)) = unsettled else { return Ok(look) };
         if self.troubles.changed() {
@@ -164,7 +169,7 @@ impl<'s> Scanner<'s> {
     fn look(
         &self,
         moment: &Moment,
-        dir: &Dir,
+        dir: &mut Dir,
         path: &TreePath,
         only: Option<&BTreeSet<Name>>,
     ) -> Result<(Look, Option<(i64, TreePath)>), Trouble> {
@@ -185,96 +190,96 @@ impl<'s> Scanner<'s> {
         Ok(((own, seen), unsettled))
     }
 
-    fn hold(&self, path: &TreePath, seen: Vec<(Name, Seen)>, record: Option<StatRecord>) -> (Held, Vec<Name>) {
-        let mut items = Items::default();
-        let mut dirs = Vec::new();
-        let mut entries = Some(Vec::with_capacity(seen.len()));
+    fn hold(&self, path: &TreePath, seen: Vec<(Name, Seen)>, record: Option<StatRecord>) -> (Held, Todo) {
         let prints = &self.work.prints;
-        for (name, seen) in seen {
-            let (kind, fingerprint, entry) = match seen {
+        let mut held = Held { entries: Vec::with_capacity(seen.len()), ..Held::default() };
+        let (mut todo, mut vouched) = (Todo::default(), Vec::new());
+        for (at, (name, seen)) in seen.into_iter().enumerate() {
+            let entry = match seen {
                 Seen::Dir => {
-                    dirs.push(name.clone());
-                    (ItemKind::Dir, Fingerprint::NONE, None)
+                    held.items.push_dir(&name);
+                    todo.dirs.push((at, name.clone()));
+                    None
                 }
                 Seen::Link(stat, target) => {
                     self.work.warnings.link(path, &name, &target);
-                    (ItemKind::Link, prints.of(&stat), Some(Entry::Symlink(target)))
+                    held.items.push(&name, prints.of(&stat));
+                    Some(Entry::Symlink(target))
                 }
                 Seen::File(stat) => {
-                    let entry = vouched(record.as_ref(), &name, &stat);
-                    let kind = if entry.is_some() { ItemKind::Vouched } else { ItemKind::Unread };
-                    if entry.is_none() {
-                        self.unread_files.fetch_add(1, Relaxed);
-                        self.unread_bytes.fetch_add(stat.size, Relaxed);
+                    let fingerprint = prints.of(&stat);
+                    held.items.push(&name, fingerprint);
+                    let file = record.as_ref().and_then(|record| vouches_for(record, &name, &stat));
+                    match file {
+                        Some(_) => vouched.extend(file),
+                        None => todo.unread.push(((at, name.clone()), fingerprint)),
                     }
-                    (kind, prints.of(&stat), entry)
+                    file.map(|file| Entry::File { id: file.id, executable: executable(&stat), size: stat.size })
                 }
             };
-            items.push(&name, kind, fingerprint);
-            if kind == ItemKind::Unread {
-                entries = None;
-            } else if let Some(entries) = &mut entries {
-                entries.push((name, entry));
-            }
+            held.entries.push((name, entry));
         }
-        let children = dirs.iter().map(|_| None).collect();
-        let subtrees = vec![None; dirs.len()];
-        (Held { items, entries, record, children, subtrees }, dirs)
+        held.children.resize_with(todo.dirs.len(), || None);
+        if !todo.unread.is_empty() {
+            held.files = Some(vouched.into_iter().cloned().collect());
+        }
+        held.record = record;
+        (held, todo)
     }
 
-    /// Makes the node of a directory whose directories are all finished; then that of the one above, where this was its last.
-    fn finish(&self, mut open: Arc<Open>) -> Result<(), Trouble> {
-        loop {
-            let (node, outcome) = self.close(&open)?;
-            let Some((above, at)) = &open.above else {
-                *lock(&self.root) = Some((node, outcome));
-                return Ok(());
-            };
-            let mut held = lock(&above.held);
-            held.children[*at] = Some(node);
-            if let Outcome::Tree(subtree) = outcome {
-                held.subtrees[*at] = Some(subtree);
-            }
-            drop(held);
-            // Whoever brings this to zero has seen all the others' nodes.
-            if above.left.fetch_sub(1, std::sync::atomic::Ordering::AcqRel) > 1 {
-                return Ok(());
-            }
-            open = Arc::clone(above);
+    /// Reads some files of a directory, and counts the step that did it.
+    fn read(&self, dir: &Dir, files: Vec<(Place, Fingerprint)>, open: Arc<Open>) -> Result<(), Trouble> {
+        let (work, moment, device) = (self.work, &self.moment, open.own.device);
+        let reader = Reader { work, moment, dir, path: &open.path, device };
+        for ((at, name), expected) in files {
+            work.check_cancelled()?;
+            let (entry, cached) = reader.read(&name, expected)?;
+            work.progress.advance(1, entry.totals().bytes);
+            let mut held = lock(&open.held);
+            held.entries[at].1 = Some(entry);
+            held.files.get_or_insert_default().extend(cached);
         }
+        self.done(open)
+    }
+
+    /// Counts a step of a directory. The last one makes its node and its tree, and is a step of the directory above.
+    fn done(&self, mut open: Arc<Open>) -> Result<(), Trouble> {
+        // Whoever brings this to zero has seen what all the others did.
+        while open.left.fetch_sub(1, AcqRel) == 1 {
+            let (node, outcome) = self.close(&open)?;
+            let Some(above) = &open.above else {
+                *lock(&self.root) = Some((node, outcome));
+                break;
+            };
+            let mut held = lock(&above.open.held);
+            held.children[above.child] = Some(node);
+            held.entries[above.entry].1 = outcome.into_entry();
+            drop(held);
+            open = Arc::clone(&above.open);
+        }
+        Ok(())
     }
 
     fn close(&self, open: &Open) -> Result<(Node, Outcome), IngestError> {
-        let Held { items, entries, record, children, subtrees } = std::mem::take(&mut *lock(&open.held));
-        let children: Vec<Node> = children.into_iter().flatten().collect();
-        let own = self.work.prints.of(&open.own);
-        let known = subtrees.iter().all(Option::is_some);
-        let Some(entries) = entries.filter(|_| known) else {
-            return Ok((Node::new(own, items, children, Some(subtrees)), Outcome::Waiting));
-        };
-        let mut dirs = subtrees.into_iter().flatten().map(Entry::Tree);
-        let filled = entries.into_iter().filter_map(|(name, entry)| Some((name, entry.or_else(|| dirs.next())?)));
-        let entries: Vec<_> = filled.collect();
+        let Held { items, entries, children, record, files } = std::mem::take(&mut *lock(&open.held));
+        let node = Node::new(self.work.prints.of(&open.own), items, children.into_iter().flatten().collect());
+        let entries =
+            entries.into_iter().map(|(name, entry)| (name, entry.expect("every step of this directory is done")));
+        let entries: Vec<_> = entries.collect();
         let outcome = if open.above.is_none() && self.start.only.is_some() {
             Outcome::Part(entries)
         } else {
-            let complete = Complete { path: &open.path, device: open.own.device, entries, record, files: None };
+            let complete = Complete { path: &open.path, device: open.own.device, entries, record, files };
             Outcome::Tree(complete.seal(self.work)?)
         };
-        Ok((Node::new(own, items, children, None), outcome))
+        Ok((node, outcome))
     }
 }
 
-/// The entry of a file that looks as it did when it was last read.
-pub(super) fn vouched(record: Option<&StatRecord>, name: &Name, stat: &Stat) -> Option<Entry> {
-    let record = record?;
+/// What is known of a file that looks as it did when it was last read.
+fn vouches_for<'r>(record: &'r StatRecord, name: &Name, stat: &Stat) -> Option<&'r CachedFile> {
     let file = record.file(name)?;
     let known = (record.device(), file.inode, file.size, file.mtime, file.ctime, file.mode);
     let same = known == (stat.device, stat.inode, stat.size, stat.mtime, stat.ctime, stat.mode);
-    same.then(|| Entry::File { id: file.id, executable: executable(stat), size: stat.size })
-}
-
-/// Whether the owner may execute it.
-pub(super) fn executable(stat: &Stat) -> bool {
-    stat.mode & 0o100 != 0
+    same.then_some(file)
 }

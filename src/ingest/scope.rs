@@ -20,6 +20,23 @@ pub(super) enum Scope {
     Environments(Environments),
 }
 
+impl Scope {
+    /// How many files and links the head, whose root this is, has in it.
+    pub(super) fn files(&self, head: Option<&Subtree>) -> u64 {
+        let count = |subtree: &Subtree| subtree.totals.files.saturating_add(subtree.totals.links);
+        match self {
+            Scope::Whole => head.map_or(0, count),
+            Scope::Environments(environments) => {
+                let known = |name: &Name| match environments.base().get(name.as_bytes()) {
+                    Some(Entry::Tree(subtree)) => count(subtree),
+                    _ => 0,
+                };
+                environments.wanted.iter().map(known).fold(0, u64::saturating_add)
+            }
+        }
+    }
+}
+
 /// Some environments, and the head that all else is taken from.
 #[derive(Debug)]
 pub(super) struct Environments {
@@ -79,7 +96,7 @@ impl Environments {
     /// Which environments staging has now.
     pub(super) fn look(&self, work: &Work<'_>) -> Result<Presence, Trouble> {
         let there = match open_below(work.open_staging()?, &self.environments_dir) {
-            Ok(dir) => names(&work.leave_out, &dir, &self.environments_dir)?,
+            Ok(mut dir) => names(&work.leave_out, &mut dir, &self.environments_dir)?,
             // There is no such directory: no environments either.
             Err(Trouble::Changed(_)) => Vec::new(),
             Err(failed) => return Err(failed),

@@ -7,16 +7,18 @@ use std::sync::Arc;
 
 use rayon::Scope;
 
-use super::node::{Item, Node};
+use super::node::{Item, ItemKind, Node};
 use super::scan::Scan;
 use super::trouble::{Trouble, Troubles};
 use super::work::{Start, Work};
 use crate::disk::Dir;
+use crate::progress::Phase;
 use crate::values::{Name, TreePath};
 
 /// Compares staging with what `scan` saw.
 pub(super) fn verify(work: &Work<'_>, start: &Start, scan: &Scan) -> Result<(), Trouble> {
-    let dir = start.open(work.open_staging()?)?;
+    work.progress.begin(Phase::Comparing, work.progress.snapshot().files, 0);
+    let dir = Arc::new(start.open(work.open_staging()?)?);
     let verifier = Verifier { work, troubles: Troubles::default() };
     let whole = start.only.is_none();
     work.in_parallel(|scope| verifier.enter(scope, &dir, &scan.root, &start.path, whole));
@@ -35,18 +37,24 @@ impl<'s> Verifier<'s> {
             if whole && print(dir.stat_self()?) != node.own {
                 self.troubles.note(Trouble::changed(path));
             }
-            for (Item { name, fingerprint, .. }, child) in node.items() {
-                if let Some(child) = child.map(|at| node.child(at)) {
-                    let (dir, path) = (Arc::clone(dir), path.join(&name));
-                    scope.spawn(move |scope| self.descend(scope, &dir, &name, child, &path));
-                    continue;
-                }
+            let mut leaves = 0;
+            for Item { name, kind } in node.items() {
+                let expected = match kind {
+                    ItemKind::Dir(at) => {
+                        let (dir, path) = (Arc::clone(dir), path.join(&name));
+                        scope.spawn(move |scope| self.descend(scope, &dir, &name, node.child(at), &path));
+                        continue;
+                    }
+                    ItemKind::Leaf(expected) => expected,
+                };
+                leaves += 1;
                 match dir.stat(&name) {
-                    Ok(stat) if print(stat) == fingerprint => {}
+                    Ok(stat) if print(stat) == expected => {}
                     Ok(_) => self.troubles.note(Trouble::changed(&path.join(&name))),
                     Err(error) => self.troubles.note(Trouble::at(&path.join(&name), error)),
                 }
             }
+            self.work.progress.advance(leaves, 0);
             Ok(())
         });
     }

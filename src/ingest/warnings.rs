@@ -116,6 +116,8 @@ fn leaves(depth: usize, relative: &[u8]) -> bool {
 
 /// The first `require_relative` of a Ruby file in a module that leads out of the module.
 fn required_outside_module(path: &TreePath, content: &[u8]) -> Option<String> {
+    // Few files have it at all, and every Ruby file of a first commit is searched.
+    memchr::memmem::find(content, b"require_relative")?;
     let names: Vec<Name> = path.names().collect();
     // The innermost directory of modules: `<...>modules/<module>/lib/x.rb`.
     let holder = names.iter().rposition(|name| name.as_bytes().ends_with(b"modules"))?;

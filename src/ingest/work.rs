@@ -1,7 +1,7 @@
 //! What all steps of one commit share, and where its walks start.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use rayon::{Scope, ThreadPool, ThreadPoolBuilder};
 
@@ -31,6 +31,8 @@ pub(super) struct Work<'a> {
     pub(super) prints: Fingerprints,
     pub(super) sink: Sink<'a>,
     pub(super) warnings: Warnings,
+    /// About how many files and links will be walked: as many as the head has; 0 where there is none.
+    pub(super) expected_files: u64,
     pool: &'static ThreadPool,
 }
 
@@ -41,6 +43,7 @@ impl<'a> Work<'a> {
         repo: &'a Repo,
         clock: &'a dyn Clock,
         progress: &'a Progress,
+        expected_files: u64,
     ) -> Result<Self, IngestError> {
         Ok(Self {
             store,
@@ -52,6 +55,7 @@ impl<'a> Work<'a> {
             prints: Fingerprints::default(),
             sink: Sink::new(guard),
             warnings: Warnings::new(repo),
+            expected_files,
             pool: pool()?,
         })
     }
@@ -120,8 +124,8 @@ pub(super) struct Start {
 
 impl Start {
     /// Opens the directory, step by step, following no link.
-    pub(super) fn open(&self, staging: Dir) -> Result<Arc<Dir>, Trouble> {
-        open_below(staging, &self.path).map(Arc::new)
+    pub(super) fn open(&self, staging: Dir) -> Result<Dir, Trouble> {
+        open_below(staging, &self.path)
     }
 }
 

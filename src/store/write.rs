@@ -64,6 +64,18 @@ impl<'a> CommitGuard<'a> {
         self.store_blob(content, IfThere::Keep)
     }
 
+    /// Stores a content of at most [`MAX_WHOLE_BLOB`] bytes, unless it is there already.
+    pub fn write_whole_blob(&self, content: &[u8]) -> Result<WrittenBlob, StoreError> {
+        self.store_whole_blob(content, IfThere::Keep)
+    }
+
+    fn store_whole_blob(&self, content: &[u8], if_there: IfThere) -> Result<WrittenBlob, StoreError> {
+        debug_assert!(content.len() <= MAX_WHOLE_BLOB);
+        let id = BlobId::of(content);
+        let new = self.put_blob(&id, if_there, || codec::encode_whole_blob(content))?;
+        Ok(WrittenBlob { id, size: content.len() as u64, new })
+    }
+
     /// Stores what `content` gives until its end, in place of what is stored under its id now, which may be damaged.
     pub fn replace_blob(&self, content: &mut dyn Read) -> Result<WrittenBlob, StoreError> {
         self.store_blob(content, IfThere::Replace)
@@ -74,9 +86,7 @@ impl<'a> CommitGuard<'a> {
         let mut limited = content.take(MAX_WHOLE_BLOB as u64 + 1);
         limited.read_to_end(&mut start).map_err(StoreError::Content)?;
         if start.len() <= MAX_WHOLE_BLOB {
-            let id = BlobId::of(&start);
-            let new = self.put_blob(&id, if_there, || codec::encode_whole_blob(&start))?;
-            return Ok(WrittenBlob { id, size: start.len() as u64, new });
+            return self.store_whole_blob(&start, if_there);
         }
         let content = limited.into_inner();
         let mut hasher = Hasher::new();

@@ -135,6 +135,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     // Elsewhere only as the provider of rustls.
     ("ring", &["signature", "tls"]),
     ("crc32c", &["store"]),
+    ("rustix", &["disk"]),
     ("x509_parser", &["puppet"]),
     ("listenfd", &["gate"]),
     ("sd_notify", &["notify"]),

@@ -47,7 +47,7 @@ impl Site {
         let (remote, repo) = (self.remote(), "puppet-code".parse().unwrap());
         until("the commit is under way", SOON, || {
             let progress = runtime.block_on(remote.progress(&repo)).unwrap();
-            (progress.phase == Phase::Hashing).then_some(())
+            (progress.phase == Phase::Scanning && progress.bytes > 0).then_some(())
         });
         child
     }
