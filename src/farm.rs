@@ -56,7 +56,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 pub use aside::DAMAGED_INDEX;
-pub use blobs::BlobWriter;
+pub use blobs::{BlobWriter, WholeBlob};
 pub use build::Built;
 pub use error::FarmError;
 pub use generation::{Generation, RepoState, Swap, parse_current};
@@ -198,12 +198,12 @@ impl Farm {
         &self.data
     }
 
-    /// Keeps a tree object. Not synced: whatever is synced later in the index vouches for it.
-    pub fn put_tree(&self, canonical: &[u8]) -> Result<TreeId, FarmError> {
-        self.index.put_tree(canonical)
+    /// Keeps tree objects, given by their canonical bytes. Not synced: whatever is synced later in the index vouches for them.
+    pub fn put_trees(&self, trees: &[(TreeId, Vec<u8>)]) -> Result<(), FarmError> {
+        self.index.put_trees(trees)
     }
 
-    /// Keeps a commit object, like [`Farm::put_tree`].
+    /// Keeps a commit object, like [`Farm::put_trees`].
     pub fn put_commit(&self, commit: &Commit) -> Result<CommitId, FarmError> {
         self.index.put_commit(commit)
     }

@@ -8,13 +8,22 @@ use std::io::Read;
 
 use super::error::ReceiveError;
 use crate::codec::{encode_commit, encode_tree};
-use crate::farm::{BlobKey, Farm, FarmError, MissingBlob, MissingTree};
+use crate::farm::{Farm, FarmError, MissingBlob, MissingTree, WholeBlob};
 use crate::progress::Progress;
 use crate::values::{BlobId, ChunkList, CommitId, Entry, Subtree, Totals, Tree, TreeId};
 use crate::wire::{Frame, StreamReader, TreeDelta};
 
 /// After so many bytes of blobs, what has arrived is made durable, so that little is sent twice after a crash.
 const SETTLE_AFTER: u64 = 64 << 20;
+
+/// So many bytes of blobs are gathered in memory, then written by several threads at once.
+const GATHER_BYTES: u64 = 4 << 20;
+
+/// And no more blobs than these.
+const GATHER_BLOBS: usize = 512;
+
+/// So many bytes of trees are gathered, then written at once.
+const GATHER_TREES: usize = 1 << 20;
 
 /// What may come.
 #[derive(Debug, Default)]
@@ -104,10 +113,12 @@ pub(super) fn receive(
     wanted: Wanted,
     progress: &Progress,
 ) -> Result<Received, ReceiveError> {
-    let mut receiver = Receiver { farm, wanted, progress, received: Received::default(), unsettled: 0 };
+    let gathered = Gathered::default();
+    let mut receiver = Receiver { farm, wanted, progress, received: Received::default(), gathered, unsettled: 0 };
     let outcome = receiver.take_all(stream);
+    // A broken stream is no reason to lose what it brought.
+    receiver.write_gathered()?;
     if outcome.is_err() {
-        // A broken stream is no reason to lose what it brought.
         farm.settle()?;
     }
     outcome.map(|()| receiver.received)
@@ -118,7 +129,17 @@ struct Receiver<'a> {
     wanted: Wanted,
     progress: &'a Progress,
     received: Received,
+    gathered: Gathered,
     unsettled: u64,
+}
+
+/// What has arrived and is not written yet.
+#[derive(Default)]
+struct Gathered {
+    trees: Vec<(TreeId, Vec<u8>)>,
+    tree_bytes: usize,
+    blobs: Vec<(WholeBlob, BTreeSet<bool>)>,
+    blob_bytes: u64,
 }
 
 impl Receiver<'_> {
@@ -139,12 +160,13 @@ impl Receiver<'_> {
                 }
                 Frame::Tree(tree) => self.take_tree(&tree)?,
                 Frame::TreeDelta(delta) => self.take_delta(&delta)?,
-                Frame::Blob(content) => self.take_blob(&content)?,
+                Frame::Blob(content) => self.take_blob(content)?,
                 Frame::Chunked { id, chunks, sent } => self.take_chunks(&mut reader, id, chunks, &sent)?,
                 Frame::Chunk(content) => return Err(ReceiveError::UnwantedChunk(BlobId::of(&content))),
                 Frame::End(_) | Frame::Failed(_) => unreachable!("the reader keeps these to itself"),
             }
             if self.unsettled >= SETTLE_AFTER {
+                self.write_gathered()?;
                 self.farm.settle()?;
                 self.unsettled = 0;
             }
@@ -154,45 +176,61 @@ impl Receiver<'_> {
 
     fn take_tree(&mut self, tree: &Tree) -> Result<(), ReceiveError> {
         let canonical = encode_tree(tree);
-        self.wanted.take_tree(TreeId::of(&canonical), tree, self.progress)?;
-        self.farm.put_tree(&canonical)?;
+        let id = TreeId::of(&canonical);
+        self.wanted.take_tree(id, tree, self.progress)?;
+        self.gathered.tree_bytes += canonical.len();
+        self.gathered.trees.push((id, canonical));
+        if self.gathered.tree_bytes >= GATHER_TREES {
+            self.write_trees()?;
+        }
         self.received.trees += 1;
         Ok(())
     }
 
     fn take_delta(&mut self, delta: &TreeDelta) -> Result<(), ReceiveError> {
-        let base = self.farm.tree(&delta.base)?;
+        let base = match self.farm.index().tree(&delta.base)? {
+            Some(base) => base,
+            None => {
+                self.write_trees()?;
+                self.farm.tree(&delta.base)?
+            }
+        };
         self.take_tree(&delta.apply(&base)?)
     }
 
-    fn take_blob(&mut self, content: &[u8]) -> Result<(), ReceiveError> {
-        let id = BlobId::of(content);
-        let size = content.len() as u64;
-        let variants = self.wanted_of(id, size)?;
-        let executable = self.lacking(id, variants)?;
-        if !executable.is_empty() {
-            let mut writer = self.farm.blob_writer()?;
-            writer.write(content)?;
-            writer.finish(id, &executable)?;
+    fn take_blob(&mut self, content: Vec<u8>) -> Result<(), ReceiveError> {
+        let blob = WholeBlob::new(content);
+        let size = blob.size();
+        let executable = self.wanted_of(blob.id(), size)?;
+        self.gathered.blob_bytes += size;
+        self.gathered.blobs.push((blob, executable));
+        if self.gathered.blob_bytes >= GATHER_BYTES || self.gathered.blobs.len() >= GATHER_BLOBS {
+            self.write_blobs()?;
         }
         self.count(size);
         Ok(())
+    }
+
+    /// Writes what has arrived.
+    fn write_gathered(&mut self) -> Result<(), ReceiveError> {
+        self.write_trees()?;
+        self.write_blobs()
+    }
+
+    fn write_trees(&mut self) -> Result<(), ReceiveError> {
+        self.gathered.tree_bytes = 0;
+        Ok(self.farm.put_trees(&std::mem::take(&mut self.gathered.trees))?)
+    }
+
+    fn write_blobs(&mut self) -> Result<(), ReceiveError> {
+        self.gathered.blob_bytes = 0;
+        Ok(self.farm.put_blobs(&std::mem::take(&mut self.gathered.blobs))?)
     }
 
     fn wanted_of(&mut self, id: BlobId, size: u64) -> Result<BTreeSet<bool>, ReceiveError> {
         let executable = self.wanted.take_blob(id, size)?;
         // Empty files are made where they stand.
         Ok(if size == 0 { BTreeSet::new() } else { executable })
-    }
-
-    /// The variants that are not here yet: "already there" is no mistake of the sender, who cannot know everything.
-    fn lacking(&self, id: BlobId, mut variants: BTreeSet<bool>) -> Result<BTreeSet<bool>, ReceiveError> {
-        for executable in [false, true] {
-            if variants.contains(&executable) && self.farm.blob_is_good(BlobKey { id, executable })? {
-                variants.remove(&executable);
-            }
-        }
-        Ok(variants)
     }
 
     fn count(&mut self, size: u64) {
@@ -210,7 +248,8 @@ impl Receiver<'_> {
         sent: &[bool],
     ) -> Result<(), ReceiveError> {
         let variants = self.wanted_of(id, chunks.size())?;
-        let executable = self.lacking(id, variants)?;
+        // "Already there" is no mistake of the sender, who cannot know everything.
+        let executable = self.farm.lacking_variants(id, &variants)?;
         let mut writer = self.farm.blob_writer()?;
         // Where an old chunk turns out damaged, the rest is read past, and the blob is asked for again as a whole.
         let mut complete = true;

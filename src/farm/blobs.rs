@@ -1,24 +1,40 @@
 //! Blob files: written, checked before they are linked, given a fresh inode when one has too many links.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 
+use rayon::prelude::*;
+
 use super::{BlobKey, BlobRecord, ChunkPlace, Farm, FarmError, blob_mtime};
-use crate::disk::seam::{self, Event};
-use crate::disk::{Dir, DiskError, Kind};
+use crate::disk::{Dir, DiskError, Kind, NewFile};
 use crate::values::{BlobId, ChunkList, Hasher};
 
 /// How much is copied at once, in bytes.
 const COPY: usize = 128 << 10;
 
+/// A file in `tmp/`, removed again unless it was given its place.
+#[derive(Debug)]
+struct Temporary<'a> {
+    farm: &'a Farm,
+    file: NewFile,
+    name: String,
+    placed: bool,
+}
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        if !self.placed {
+            // What stays is removed at the next start.
+            let _ = self.farm.data.tmp.remove_file(self.name.as_str());
+        }
+    }
+}
+
 /// Receives the bytes of one blob. Nothing is left of it unless [`BlobWriter::finish`] is reached.
 #[derive(Debug)]
 pub struct BlobWriter<'a> {
-    farm: &'a Farm,
-    file: File,
-    name: String,
+    temporary: Temporary<'a>,
     hasher: Hasher,
     size: u64,
 }
@@ -26,10 +42,7 @@ pub struct BlobWriter<'a> {
 impl BlobWriter<'_> {
     /// Takes the next bytes.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), FarmError> {
-        let path = self.farm.data.tmp.path_of(self.name.as_str());
-        seam::allow(&path)?;
-        self.file.write_all(bytes).map_err(DiskError::at("write", &path))?;
-        seam::tell(Event::Changed(&path));
+        self.temporary.file.write(bytes)?;
         self.hasher.update(bytes);
         self.size += bytes.len() as u64;
         Ok(())
@@ -50,26 +63,69 @@ impl BlobWriter<'_> {
         if found != expected {
             return Err(FarmError::WrongContent { expected, found });
         }
-        let mut variants = executable.iter().map(|executable| BlobKey { id: expected, executable: *executable });
-        let Some(first) = variants.next() else { return Ok(()) };
-        self.farm.place(&self.name, first, self.size, full)?;
-        variants.try_for_each(|key| self.farm.copy_blob(first, key))
+        self.temporary.place_all(expected, executable, self.size, full)
     }
 }
 
-impl Drop for BlobWriter<'_> {
-    fn drop(&mut self) {
-        // After `finish` it has its own name, and this finds nothing.
-        let _ = self.farm.data.tmp.remove_file(self.name.as_str());
+/// A blob in memory.
+#[derive(Debug)]
+pub struct WholeBlob {
+    id: BlobId,
+    content: Vec<u8>,
+}
+
+impl WholeBlob {
+    /// The blob of this content.
+    pub fn new(content: Vec<u8>) -> Self {
+        Self { id: BlobId::of(&content), content }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> BlobId {
+        self.id
+    }
+
+    /// Its size in bytes.
+    pub fn size(&self) -> u64 {
+        self.content.len() as u64
     }
 }
 
 impl Farm {
+    fn temporary_file(&self, mode: u32) -> Result<Temporary<'_>, FarmError> {
+        let name = self.temporary();
+        let file = NewFile::create(&self.data.tmp, name.as_str(), mode)?;
+        Ok(Temporary { farm: self, file, name, placed: false })
+    }
+
     /// Begins to write a blob.
     pub fn blob_writer(&self) -> Result<BlobWriter<'_>, FarmError> {
-        let name = self.temporary();
-        let file = self.data.tmp.create_file(name.as_str(), 0o600)?;
-        Ok(BlobWriter { farm: self, file, name, hasher: Hasher::new(), size: 0 })
+        Ok(BlobWriter { temporary: self.temporary_file(0o600)?, hasher: Hasher::new(), size: 0 })
+    }
+
+    /// Puts blobs in place by several threads, each as a plain file, an executable one, or both; those that are here already are left alone.
+    pub fn put_blobs(&self, blobs: &[(WholeBlob, BTreeSet<bool>)]) -> Result<(), FarmError> {
+        blobs.par_iter().try_for_each(|(blob, executable)| self.put_blob(blob, executable))
+    }
+
+    fn put_blob(&self, blob: &WholeBlob, executable: &BTreeSet<bool>) -> Result<(), FarmError> {
+        let lacking = self.lacking_variants(blob.id, executable)?;
+        let Some(first) = lacking.first() else { return Ok(()) };
+        let key = BlobKey { id: blob.id, executable: *first };
+        let temporary = self.temporary_file(key.mode(self.settings.file_mode))?;
+        temporary.file.write(&blob.content)?;
+        temporary.place_all(blob.id, &lacking, blob.size(), false)
+    }
+
+    /// Those of a blob's variants that are not here as they should be.
+    pub fn lacking_variants(&self, id: BlobId, executable: &BTreeSet<bool>) -> Result<BTreeSet<bool>, FarmError> {
+        let mut lacking = BTreeSet::new();
+        for executable in executable.iter().copied() {
+            if !self.blob_is_good(BlobKey { id, executable })? {
+                lacking.insert(executable);
+            }
+        }
+        Ok(lacking)
     }
 
     /// Remembers how a blob that was written is made up, so that the next version of it can be put together from its chunks.
@@ -156,34 +212,6 @@ impl Farm {
         }
     }
 
-    /// Gives the verified file `name` of `tmp/` its mode, time and place. A file that it replaces lives on in trees when it was full of
-    /// links, and is worth nothing otherwise.
-    fn place(&self, name: &str, key: BlobKey, size: u64, full: bool) -> Result<(), FarmError> {
-        let tmp = &self.data.tmp;
-        tmp.set_mode(name, key.mode(self.settings.file_mode))?;
-        tmp.set_mtime(name, blob_mtime(&key.id))?;
-        let inode = tmp.stat(name)?.inode;
-        let before = self.blob_record(key)?;
-        let replaces = self.index.blob(key)?.is_some();
-        if replaces {
-            // The index vouches for what stands there: there is no moment at which neither is durable.
-            tmp.sync_file(name)?;
-        }
-        tmp.rename(name, self.blob_dir(key)?, key.file_name().as_str())?;
-        let mut inodes = before.map_or_else(Vec::new, |record| record.inodes);
-        if !full {
-            inodes.pop();
-        }
-        inodes.push(inode);
-        let mut pending = self.pending.lock().expect("no holder of this lock panics");
-        pending.distrusted.remove(&key);
-        if replaces && !full {
-            pending.replaced.insert(key.id);
-        }
-        pending.blobs.insert(key, BlobRecord { size, inodes });
-        Ok(())
-    }
-
     /// Makes `name` in `dir` a hard link to the blob file. Where that has as many links as the file system allows, it gets a fresh
     /// inode first, which takes over for later links.
     pub(super) fn link_blob(&self, key: BlobKey, dir: &Dir, name: &crate::values::Name) -> Result<(), FarmError> {
@@ -202,5 +230,46 @@ impl Farm {
             }
             other => Ok(other?),
         }
+    }
+}
+
+impl Temporary<'_> {
+    /// Gives the verified file its place as the first of these variants, and a copy of it to the other.
+    fn place_all(self, id: BlobId, executable: &BTreeSet<bool>, size: u64, full: bool) -> Result<(), FarmError> {
+        let farm = self.farm;
+        let mut variants = executable.iter().map(|executable| BlobKey { id, executable: *executable });
+        let Some(first) = variants.next() else { return Ok(()) };
+        self.place(first, size, full)?;
+        variants.try_for_each(|key| farm.copy_blob(first, key))
+    }
+
+    /// Gives the verified file its mode, time and place. A file that it replaces lives on in trees when it was full of links, and is worth
+    /// nothing otherwise.
+    fn place(mut self, key: BlobKey, size: u64, full: bool) -> Result<(), FarmError> {
+        let farm = self.farm;
+        self.file.set_mode(key.mode(farm.settings.file_mode))?;
+        self.file.set_mtime(blob_mtime(&key.id))?;
+        let inode = self.file.stat()?.inode;
+        let vouched = farm.index.blob(key)?;
+        let replaces = vouched.is_some();
+        if replaces {
+            // The index vouches for what stands there: there is no moment at which neither is durable.
+            self.file.sync()?;
+        }
+        farm.data.tmp.rename(self.name.as_str(), farm.blob_dir(key)?, key.file_name().as_str())?;
+        self.placed = true;
+        let mut pending = farm.pending.lock().expect("no holder of this lock panics");
+        let before = pending.blobs.remove(&key).or(vouched);
+        let mut inodes = before.map_or_else(Vec::new, |record| record.inodes);
+        if !full {
+            inodes.pop();
+        }
+        inodes.push(inode);
+        pending.distrusted.remove(&key);
+        if replaces && !full {
+            pending.replaced.insert(key.id);
+        }
+        pending.blobs.insert(key, BlobRecord { size, inodes });
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::layout::ENVIRONMENTS_LINK;
 use super::{BlobKey, Farm, FarmError, GenerationRecord, Plan, SharedName, SharedTree, blob_mtime, shape::Shape};
-use crate::disk::{Dir, DiskError};
+use crate::disk::{Dir, DiskError, NewFile};
 use crate::progress::{Phase, Progress};
 use crate::values::{CommitId, Entry, MAX_DEPTH, Name, RepoName, Tree, TreeId, TreePath};
 
@@ -198,8 +198,9 @@ impl Farm {
 
     /// An empty file is never linked: all empty files of an estate would share one inode and soon its limit of links.
     fn create_empty(&self, dir: &Dir, name: &Name, key: BlobKey) -> Result<(), DiskError> {
-        dir.create_file(name, 0o600)?;
-        dir.set_mode(name, key.mode(self.settings.file_mode))?;
-        dir.set_mtime(name, blob_mtime(&key.id))
+        let mode = key.mode(self.settings.file_mode);
+        let file = NewFile::create(dir, name, mode)?;
+        file.set_mode(mode)?;
+        file.set_mtime(blob_mtime(&key.id))
     }
 }

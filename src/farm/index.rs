@@ -133,11 +133,18 @@ impl Index {
 
     // ---- objects ----
 
-    pub(super) fn put_tree(&self, canonical: &[u8]) -> Result<TreeId, FarmError> {
-        let id = TreeId::of(canonical);
-        self.db.put_cf(self.family(TREES), id.as_bytes(), canonical)?;
+    pub(super) fn put_trees(&self, trees: &[(TreeId, Vec<u8>)]) -> Result<(), FarmError> {
+        if trees.is_empty() {
+            return Ok(());
+        }
+        let mut batch = WriteBatch::default();
+        for (id, canonical) in trees {
+            debug_assert_eq!(*id, TreeId::of(canonical));
+            batch.put_cf(self.family(TREES), id.as_bytes(), canonical);
+        }
+        self.db.write(batch)?;
         self.told(false);
-        Ok(id)
+        Ok(())
     }
 
     pub(super) fn put_commit(&self, commit: &Commit) -> Result<CommitId, FarmError> {
@@ -419,6 +426,8 @@ pub(super) struct Forget {
 fn options() -> Options {
     let mut blocks = rocksdb::BlockBasedOptions::default();
     blocks.set_bloom_filter(10.0, false);
+    // As in the primary's store: quick on any processor.
+    blocks.set_checksum_type(rocksdb::ChecksumType::XXH3);
     blocks.set_block_cache(&rocksdb::Cache::new_lru_cache(16 << 20));
     let mut options = Options::default();
     options.set_block_based_table_factory(&blocks);

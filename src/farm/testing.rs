@@ -12,7 +12,7 @@ use super::{BlobKey, Farm, FarmSettings, Plan, SharedDirs};
 use crate::codec;
 use crate::pause::Paused;
 use crate::progress::Progress;
-use crate::values::{Author, BlobId, Commit, CommitId, Entry, Name, RepoName, Subtree, Target, Tree, TreePath};
+use crate::values::{Author, BlobId, Commit, CommitId, Entry, Name, RepoName, Subtree, Target, Tree, TreeId, TreePath};
 
 /// What `shared-dirs` is by default.
 pub(crate) const SHARED: [&str; 3] = ["environments/*", "environments/*/*modules/*", "modules/*"];
@@ -215,7 +215,9 @@ impl TestFarm {
             (Name::new(entry.file_name().as_bytes()).unwrap(), self.put_entry(&entry.path()))
         });
         let tree = Tree::from_entries(entries.collect()).unwrap();
-        let id = self.farm().put_tree(&codec::encode_tree(&tree)).unwrap();
+        let canonical = codec::encode_tree(&tree);
+        let id = TreeId::of(&canonical);
+        self.farm().put_trees(&[(id, canonical)]).unwrap();
         Subtree { id, totals: tree.totals() }
     }
 

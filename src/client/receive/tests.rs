@@ -1,6 +1,7 @@
 //! What a sender may not do, and what stays of a stream that breaks.
 
 use super::*;
+use crate::farm::BlobKey;
 use crate::farm::testing::TestFarm;
 use crate::values::{Author, Chunk, Commit, MAX_WHOLE_BLOB, Name, Target, TreePath};
 use crate::wire::{StreamError, StreamWriter};

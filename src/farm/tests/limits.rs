@@ -24,7 +24,10 @@ fn directory(farm: &TestFarm, count: usize) -> Subtree {
 }
 
 fn put(farm: &TestFarm, tree: &Tree) -> TreeId {
-    farm.farm().put_tree(&encode_tree(tree)).unwrap()
+    let canonical = encode_tree(tree);
+    let id = TreeId::of(&canonical);
+    farm.farm().put_trees(&[(id, canonical)]).unwrap();
+    id
 }
 
 fn inodes(farm: &TestFarm, commit: crate::values::CommitId) -> BTreeSet<u64> {

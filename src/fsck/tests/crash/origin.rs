@@ -82,7 +82,7 @@ pub(super) fn sync(farm: &Farm, version: &Version) {
         farm.put_commit(&version.commit).unwrap();
         for (id, canonical) in &version.trees {
             if !farm.has_tree(id).unwrap() {
-                farm.put_tree(canonical).unwrap();
+                farm.put_trees(&[(*id, canonical.clone())]).unwrap();
             }
         }
         let shared = SharedDirs::new(&SHARED).unwrap();
@@ -101,7 +101,7 @@ pub(super) fn sync(farm: &Farm, version: &Version) {
         if !trees.is_empty() {
             for missing in trees {
                 let (_, canonical) = version.trees.iter().find(|(id, _)| *id == missing.subtree.id).unwrap();
-                farm.put_tree(canonical).unwrap();
+                farm.put_trees(&[(missing.subtree.id, canonical.clone())]).unwrap();
             }
             continue;
         }
