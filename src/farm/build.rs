@@ -29,6 +29,23 @@ struct Piece<'a> {
     progress: &'a Progress,
 }
 
+/// The directories of a generation that may hold the same links as one that is built.
+struct Model {
+    root: Dir,
+    ids: Dir,
+}
+
+/// Makes the symbolic link `name`, which is what `model` has where that leads to the same place: another name for it costs half of a new link,
+/// whose target mostly takes a block of its own.
+fn symlink_like(dir: &Dir, target: &[u8], name: &Name, model: Option<&Dir>) -> Result<(), DiskError> {
+    let model = model.filter(|model| model.read_link(name).is_ok_and(|found| found == target));
+    match model.map(|model| model.link(name, dir, name)) {
+        Some(Ok(())) => Ok(()),
+        // It may have as many names as it can have, or be another user's.
+        Some(Err(_)) | None => dir.symlink(target, name),
+    }
+}
+
 impl Farm {
     /// Builds what `plan` misses, and its generation, durably; `current` is not touched. All blobs must be here.
     pub fn build(&self, plan: &Plan, progress: &Progress) -> Result<Built, FarmError> {
@@ -46,7 +63,11 @@ impl Farm {
         }
         progress.begin(Phase::Building, files, 0);
         let linked = AtomicU64::new(0);
-        plan.missing.par_iter().try_for_each(|(name, shared)| self.build_shared(name, shared, &linked, progress))?;
+        let model = self.model(plan);
+        plan.missing.par_iter().try_for_each(|(name, shared)| {
+            let model = model.as_ref().and_then(|model| self.shared_model(&model.root, &shared.at));
+            self.build_like(name, shared, model.as_ref(), &linked, progress)
+        })?;
         if self.index.generation(&plan.repo, &plan.commit)?.is_none() {
             self.build_generation(plan, &linked, progress)?;
         }
@@ -70,11 +91,22 @@ impl Farm {
         linked: &AtomicU64,
         progress: &Progress,
     ) -> Result<(), FarmError> {
+        self.build_like(name, shared, None, linked, progress)
+    }
+
+    fn build_like(
+        &self,
+        name: &SharedName,
+        shared: &SharedTree,
+        model: Option<&Dir>,
+        linked: &AtomicU64,
+        progress: &Progress,
+    ) -> Result<(), FarmError> {
         let piece = Piece { shape: Shape::shared(&shared.links), linked, progress };
         let temporary = self.temporary();
         self.data.tmp.make_dir(temporary.as_str(), 0o755)?;
         let dir = self.data.tmp.open_dir(temporary.as_str())?;
-        self.fill(&dir, shared.tree, &TreePath::root(), &piece)?;
+        self.fill(&dir, shared.tree, &TreePath::root(), model, &piece)?;
         self.put_in_place(&temporary, &self.trees, name.as_str())?;
         let mut pending = self.pending.lock().expect("no holder of this lock panics");
         pending.built.insert(name.clone(), shared.links.clone());
@@ -93,13 +125,15 @@ impl Farm {
         self.data.tmp.make_dir(temporary.as_str(), 0o755)?;
         let dir = self.data.tmp.open_dir(temporary.as_str())?;
         dir.set_own_mode(0o755)?;
+        let model = self.model(plan);
         dir.make_dir("root", 0o755)?;
-        self.fill(&dir.open_dir("root")?, plan.root, &TreePath::root(), &piece)?;
-        let ids = dir.open_or_make_dir("ids", 0o755)?;
-        ids.set_own_mode(0o755)?;
-        for (environment, tree) in &plan.environments {
-            ids.symlink(tree.to_string().as_bytes(), environment)?;
-        }
+        let root = dir.open_dir("root")?;
+        let model_root = model.as_ref().map(|model| &model.root);
+        let (filled, told) = rayon::join(
+            || self.fill(&root, plan.root, &TreePath::root(), model_root, &piece),
+            || self.tell_ids(&dir, plan, model.as_ref().map(|model| &model.ids)),
+        );
+        filled.and(told)?;
         if let Some(text) = &plan.environments_link {
             dir.symlink(text, ENVIRONMENTS_LINK)?;
         }
@@ -113,6 +147,31 @@ impl Farm {
             shared: plan.links.clone(),
         };
         self.vouch_for_generation(&plan.repo, plan.commit, &record)
+    }
+
+    /// Makes the directory that says which tree each environment has.
+    fn tell_ids(&self, dir: &Dir, plan: &Plan, model: Option<&Dir>) -> Result<(), FarmError> {
+        let ids = dir.open_or_make_dir("ids", 0o755)?;
+        ids.set_own_mode(0o755)?;
+        for (environment, tree) in &plan.environments {
+            symlink_like(&ids, tree.to_string().as_bytes(), environment, model)?;
+        }
+        Ok(())
+    }
+
+    /// What is live, where there is anything: most of its links are those of the next generation too.
+    fn model(&self, plan: &Plan) -> Option<Model> {
+        let current = self.current(&plan.repo).ok()??;
+        let generation = self.generations_dir(&plan.repo).ok()?.open_dir(current.to_string().as_str()).ok()?;
+        Some(Model { root: generation.open_dir("root").ok()?, ids: generation.open_dir("ids").ok()? })
+    }
+
+    /// The shared tree that a generation's root links to at `at`.
+    fn shared_model(&self, root: &Dir, at: &TreePath) -> Option<Dir> {
+        let parent = at.parent()?.names().try_fold(root.duplicate().ok()?, |dir, name| dir.open_dir(&name).ok())?;
+        let target = parent.read_link(&at.name()?).ok()?;
+        let name = SharedName::parse(target.rsplit(|byte| *byte == b'/').next()?)?;
+        self.trees.open_dir(name.as_str()).ok()
     }
 
     fn vouch_for_generation(
@@ -139,8 +198,15 @@ impl Farm {
         Ok(())
     }
 
-    /// Makes the entries of the tree `id` in `dir`, which lies at `here` inside the piece.
-    fn fill(&self, dir: &Dir, id: TreeId, here: &TreePath, piece: &Piece<'_>) -> Result<(), FarmError> {
+    /// Makes the entries of the tree `id` in `dir`, which lies at `here` inside the piece. `model` is a directory whose links may be the same.
+    fn fill(
+        &self,
+        dir: &Dir,
+        id: TreeId,
+        here: &TreePath,
+        model: Option<&Dir>,
+        piece: &Piece<'_>,
+    ) -> Result<(), FarmError> {
         if here.depth() > MAX_DEPTH {
             return Err(FarmError::TooDeep(id));
         }
@@ -161,10 +227,11 @@ impl Farm {
         let descend = |(name, subtree): &(&Name, TreeId)| {
             let path = here.join(name);
             if let Some(text) = piece.shape.shared_link(&path) {
-                return Ok(dir.symlink(&text, *name)?);
+                return Ok(symlink_like(dir, &text, name, model)?);
             }
             dir.make_dir(*name, 0o755)?;
-            self.fill(&dir.open_dir(*name)?, *subtree, &path, piece)
+            let model = model.and_then(|model| model.open_dir(*name).ok());
+            self.fill(&dir.open_dir(*name)?, *subtree, &path, model.as_ref(), piece)
         };
         if tree.totals().files > WORTH_SHARING {
             directories.par_iter().try_for_each(descend)?;
@@ -173,7 +240,7 @@ impl Farm {
         }
         for (name, entry) in tree.entries() {
             if let Entry::Symlink(target) = entry {
-                dir.symlink(piece.shape.link_text(here, name, target), name)?;
+                symlink_like(dir, piece.shape.link_text(here, name, target), name, model)?;
             }
         }
         Ok(())

@@ -120,11 +120,12 @@ impl SharedName {
 
     /// The name with this text, if it is one.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(text).ok()?;
-        let (id, layout) = text.split_once('-')?;
-        id.parse::<TreeId>().ok()?;
-        let hex = layout.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-        (hex && layout.len() == 16).then(|| Self(text.to_owned()))
+        // Generations hold hundreds of these: no more is done than is needed to be sure.
+        let (id, rest) = text.split_at_checked(64)?;
+        let (b"-", layout) = rest.split_at_checked(1)? else { return None };
+        let is_hex = |bytes: &[u8]| bytes.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let is_one = layout.len() == 16 && is_hex(id) && is_hex(layout);
+        is_one.then(|| Self(String::from_utf8(text.to_vec()).expect("digits and letters")))
     }
 
     /// The text of the name.

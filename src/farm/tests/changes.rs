@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -56,6 +56,33 @@ fn a_change_builds_only_the_module_and_the_environment_it_is_in() {
     assert_eq!(farm.plan(&repo, commit).missing.len(), 2, "the module and its environment");
     assert_eq!(farm.farm().missing_blobs(&farm.plan(&repo, commit)).unwrap().len(), 1);
     farm.deploy();
+    assert_eq!(seen(&farm.current()), seen(&farm.staging()));
+}
+
+#[test]
+fn links_that_stay_the_same_are_made_once_and_shown_by_each_generation() {
+    let farm = TestFarm::new();
+    for environment in ["dev", "production"] {
+        farm.write(&format!("environments/{environment}/modules/a/init.pp"), environment);
+        farm.write(&format!("environments/{environment}/modules/b/init.pp"), "b");
+    }
+    farm.symlink("environments/dev/here", "modules/a");
+    farm.deploy();
+    let inode = |path: &str| fs::symlink_metadata(farm.current().join(path)).unwrap().ino();
+    let watched = [
+        "environments/production",
+        "../ids/production",
+        "environments/dev/modules/b",
+        "environments/dev/here",
+        "environments/dev",
+        "../ids/dev",
+        "environments/dev/modules/a",
+    ];
+    let before = watched.map(inode);
+    farm.write("environments/dev/modules/a/init.pp", "changed");
+    farm.deploy();
+    let same: Vec<bool> = watched.iter().zip(before).map(|(path, before)| inode(path) == before).collect();
+    assert_eq!(same, [true, true, true, true, false, false, false], "all but those on the way to the change");
     assert_eq!(seen(&farm.current()), seen(&farm.staging()));
 }
 
