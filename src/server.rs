@@ -16,7 +16,7 @@
 //! ```
 //!
 //! Invariants: every error is a problem document; nothing blocks a thread of the runtime, blocking work is a job on a
-//! thread of its own; what a request began (a commit, GC) is finished also where the caller hangs up;
+//! thread of its own; a commit that a request began is finished also where the caller hangs up;
 //! when [`serve`] returns, the store is closed.
 
 mod access;

@@ -110,7 +110,8 @@ fn draw(bar: &ProgressBar, drawn: &mut Option<(Phase, bool)>, snapshot: &Snapsho
 /// "hashing: 12,000 of 97,012 files, 31.0 MiB of 240.1 MiB".
 pub(super) fn describe(snapshot: &Snapshot) -> String {
     let of = |done: u64, total: u64, show: fn(u64) -> String| match total {
-        0 => show(done),
+        // Not known, or estimated too low.
+        total if total < done || total == 0 => show(done),
         total => format!("{} of {}", show(done), show(total)),
     };
     let mut parts = Vec::new();
@@ -129,12 +130,17 @@ fn doing(phase: Phase) -> &'static str {
         Phase::Idle => "idle",
         Phase::Scanning => "scanning staging",
         Phase::Hashing => "hashing",
+        Phase::Comparing => "looking at staging again",
         Phase::Writing => "writing",
         Phase::Fetching => "fetching",
         Phase::Building => "building",
         Phase::Deploying => "deploying",
         Phase::Checking => "checking",
         Phase::Pruning => "pruning",
+        Phase::Compacting => "giving space back",
+        Phase::Recovering => "putting right what was left behind",
+        Phase::Reading => "reading",
+        Phase::Waiting => "waiting for clients",
     }
 }
 
@@ -142,7 +148,10 @@ fn things(phase: Phase) -> &'static str {
     match phase {
         Phase::Fetching | Phase::Writing | Phase::Checking | Phase::Pruning => "objects",
         Phase::Building => "links",
-        Phase::Idle | Phase::Scanning | Phase::Hashing | Phase::Deploying => "files",
+        Phase::Reading => "commits",
+        Phase::Waiting => "run it",
+        Phase::Idle | Phase::Scanning | Phase::Hashing | Phase::Comparing | Phase::Deploying => "files",
+        Phase::Compacting | Phase::Recovering => "files",
     }
 }
 

@@ -14,24 +14,54 @@ use crate::progress::Progress;
 use crate::remote::{Remote, RemoteError};
 use crate::wire::api::{ClientReport, SyncRequest};
 
-/// Syncs and deploys every repo once. Failures of single repos stand in the report.
-pub async fn once(config: ClientConfig, progress: &Arc<Progress>) -> Result<ClientReport, ClientError> {
+/// Syncs and deploys every repo once. Failures of single repos stand in the report. Ends early, with an error, when `stop` is cancelled: a deploy
+/// that has begun is finished first, and what has arrived is kept.
+pub async fn once(
+    config: ClientConfig,
+    progress: &Arc<Progress>,
+    stop: CancellationToken,
+) -> Result<ClientReport, ClientError> {
     let socket = config.data_dir.join(CONTROL_SOCKET);
     if socket.exists() {
-        match Remote::unix(&socket)?.sync(&SyncRequest::default()).await {
+        let (daemon, all) = (Remote::unix(&socket)?, SyncRequest::default());
+        let asked = tokio::select! {
+            () = stop.cancelled() => return Err(ClientError::Stopping),
+            asked = daemon.sync(&all) => asked,
+        };
+        match asked {
             // A socket that a killed daemon left behind.
             Err(RemoteError::Unreachable { .. }) => {}
             other => return Ok(other?),
         }
     }
-    let mut client = Client::open(config, Role::Once, CancellationToken::new()).await?;
+    let mut client = Client::open(config, Role::Once, stop.clone(), progress).await?;
     if let Some(client) = Arc::get_mut(&mut client) {
         client.repos.values_mut().for_each(|repo| repo.progress = Arc::clone(progress));
     }
-    catch_up(&client).await?;
+    let interrupting = tokio::spawn({
+        let client = Arc::clone(&client);
+        async move {
+            client.stop.cancelled().await;
+            client.interrupt();
+        }
+    });
+    let outcome = bring_all(&client).await;
+    interrupting.abort();
+    outcome
+}
+
+async fn bring_all(client: &Arc<Client>) -> Result<ClientReport, ClientError> {
+    catch_up(client).await?;
     let mut failure = None;
     for name in client.repos.keys() {
-        if let Err(error) = client.sync_now(name).await {
+        let brought = async {
+            client.keep_pin(name).await?;
+            client.sync_now(name).await
+        };
+        if let Err(error) = brought.await {
+            if client.stop.is_cancelled() {
+                return Err(error);
+            }
             let (repo, text) = (name.clone(), chain(&error));
             client.blocking(move |farm| farm.update_state(&repo, |state| state.error = Some(text))).await?;
             failure = Some(error);

@@ -15,11 +15,11 @@ use super::look::{Seen, look};
 use super::node::{Fingerprint, ItemKind, Items, Node, Outcome};
 use super::seal::Complete;
 use super::trouble::{Trouble, Troubles, lock};
-use super::work::{Start, Work};
+use super::work::{Start, Work, last_totals};
 use crate::disk::{Dir, Stat};
 use crate::progress::Phase;
 use crate::store::StatRecord;
-use crate::values::{Entry, MAX_DEPTH, Name, Subtree, TreePath};
+use crate::values::{Entry, MAX_DEPTH, Name, Subtree, Totals, TreePath};
 
 /// What a walk found.
 pub(super) struct Scan {
@@ -33,11 +33,15 @@ pub(super) struct Scan {
     pub(super) unread_files: u64,
     /// Their bytes.
     pub(super) unread_bytes: u64,
+    /// All files and links.
+    pub(super) seen: u64,
 }
 
 /// Walks staging from `start`.
 pub(super) fn scan(work: &Work<'_>, start: &Start) -> Result<Scan, Trouble> {
-    work.progress.begin(Phase::Scanning, 0, 0);
+    let Totals { files, links, .. } =
+        if start.only.is_none() { last_totals(work.store, work.repo) } else { Totals::default() };
+    work.progress.begin(Phase::Scanning, files + links, 0);
     let staging = work.open_staging()?;
     let moment = Moment::now(work.clock, &staging);
     let dir = start.open(staging)?;
@@ -60,6 +64,7 @@ pub(super) fn scan(work: &Work<'_>, start: &Start) -> Result<Scan, Trouble> {
         moment,
         unread_files: scanner.unread_files.into_inner(),
         unread_bytes: scanner.unread_bytes.into_inner(),
+        seen: work.progress.snapshot().files,
     })
 }
 
@@ -134,7 +139,8 @@ impl<'s> Scanner<'s> {
         }
         let only = if above.is_none() { self.start.only.as_ref() } else { None };
         let (own, seen) = self.settled_look(dir, &path, only)?;
-        self.work.progress.advance(seen.len() as u64, 0);
+        let leaves = seen.iter().filter(|(_, seen)| !matches!(seen, Seen::Dir)).count();
+        self.work.progress.advance(leaves as u64, 0);
         let record = match only {
             Some(_) => None,
             None => self.work.store.stat_record(&self.work.repo.name, &path)?,

@@ -12,10 +12,12 @@ use super::scan::Scan;
 use super::trouble::{Trouble, Troubles};
 use super::work::{Start, Work};
 use crate::disk::Dir;
+use crate::progress::Phase;
 use crate::values::{Name, TreePath};
 
 /// Compares staging with what `scan` saw.
 pub(super) fn verify(work: &Work<'_>, start: &Start, scan: &Scan) -> Result<(), Trouble> {
+    work.progress.begin(Phase::Comparing, scan.seen, 0);
     let dir = start.open(work.open_staging()?)?;
     let verifier = Verifier { work, troubles: Troubles::default() };
     let whole = start.only.is_none();
@@ -35,18 +37,21 @@ impl<'s> Verifier<'s> {
             if whole && print(dir.stat_self()?) != node.own {
                 self.troubles.note(Trouble::changed(path));
             }
+            let mut leaves = 0;
             for (Item { name, fingerprint, .. }, child) in node.items() {
                 if let Some(child) = child.map(|at| node.child(at)) {
                     let (dir, path) = (Arc::clone(dir), path.join(&name));
                     scope.spawn(move |scope| self.descend(scope, &dir, &name, child, &path));
                     continue;
                 }
+                leaves += 1;
                 match dir.stat(&name) {
                     Ok(stat) if print(stat) == fingerprint => {}
                     Ok(_) => self.troubles.note(Trouble::changed(&path.join(&name))),
                     Err(error) => self.troubles.note(Trouble::at(&path.join(&name), error)),
                 }
             }
+            self.work.progress.advance(leaves, 0);
             Ok(())
         });
     }

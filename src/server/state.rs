@@ -15,6 +15,7 @@ use super::ServeError;
 use super::access::{Guard, Rights};
 use super::clients::Clients;
 use super::failed::Failure;
+use super::gc::Collecting;
 use super::metrics::Metrics;
 use super::turns::Turns;
 use crate::config::{PrimaryConfig, PrimaryRepo};
@@ -59,8 +60,10 @@ pub(super) struct Primary {
     pub(super) cut: CancellationToken,
     /// Blocking work, which may outlive the request that asked for it.
     pub(super) jobs: TaskTracker,
-    /// How far GC is, and the way to end it.
-    pub(super) gc_progress: Progress,
+    /// The GC under way.
+    pub(super) gc: Collecting,
+    /// How far a repair is that somebody asked for, and the way to end it.
+    pub(super) repair_progress: Progress,
     /// Which part of the store is read again when.
     pub(super) scrub: Scrub,
     /// The pace of that, and the way to end it.
@@ -117,7 +120,8 @@ impl Primary {
             stopping: CancellationToken::new(),
             cut: CancellationToken::new(),
             jobs: TaskTracker::new(),
-            gc_progress: Progress::default(),
+            gc: Collecting::default(),
+            repair_progress: Progress::default(),
             scrub,
             scrub_progress: Progress::paced(scrub::RATE),
             scrub_repair: Progress::default(),
@@ -170,7 +174,8 @@ impl Primary {
     /// Gives up what is still under way: streams break, commits and GC are cancelled.
     pub(super) fn cut_off(&self) {
         self.cut.cancel();
-        self.gc_progress.cancel();
+        self.gc.cancel();
+        self.repair_progress.cancel();
         for repo in self.repos.values() {
             repo.progress.cancel();
         }
