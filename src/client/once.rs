@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ClientError;
 use super::flush::catch_up;
-use super::state::{Client, Role};
+use super::state::{Client, Role, stop_by};
 use crate::config::ClientConfig;
 use crate::datadir::CONTROL_SOCKET;
 use crate::http::chain;
@@ -38,19 +38,10 @@ pub async fn once(
     if let Some(client) = Arc::get_mut(&mut client) {
         client.repos.values_mut().for_each(|repo| repo.progress = Arc::clone(progress));
     }
-    let interrupting = tokio::spawn({
-        let client = Arc::clone(&client);
-        async move {
-            client.stop.cancelled().await;
-            client.interrupt();
-        }
-    });
-    let outcome = bring_all(&client).await;
-    interrupting.abort();
-    outcome
+    stop_by(&stop, || client.interrupt(), bring_all(&client)).await
 }
 
-async fn bring_all(client: &Arc<Client>) -> Result<ClientReport, ClientError> {
+async fn bring_all(client: &Client) -> Result<ClientReport, ClientError> {
     catch_up(client).await?;
     let mut failure = None;
     for name in client.repos.keys() {

@@ -108,7 +108,7 @@ impl Client {
             let scrub = Scrub::new(opened.scrub.pass(), note.as_deref(), scrub::now());
             Ok::<_, ClientError>((Arc::new(farm), certificates, metrics, gate, scrub, keys))
         });
-        let opened = stop_by(&stop, progress, telling(None, progress, opened)).await?;
+        let opened = stop_by(&stop, || progress.cancel(), telling(None, progress, opened)).await?;
         let (farm, certificates, metrics, gate, scrub, mut keys) = opened?;
         let remote = primary_at(&config.server, certificates.as_deref())?;
         let flusher = flusher(&config, certificates.clone()).map_err(ClientError::Flusher)?.map(Arc::new);
@@ -197,13 +197,13 @@ impl Repo {
     }
 }
 
-/// Does work that is to end when `stop` is cancelled, at its next convenient point.
-async fn stop_by<T>(stop: &CancellationToken, progress: &Progress, work: impl Future<Output = T>) -> T {
+/// Does work to its end, and asks it to come to one as soon as `stop` is cancelled.
+pub(super) async fn stop_by<T>(stop: &CancellationToken, ask: impl FnOnce(), work: impl Future<Output = T>) -> T {
     tokio::pin!(work);
     tokio::select! {
         biased;
         done = &mut work => return done,
-        () = stop.cancelled() => progress.cancel(),
+        () = stop.cancelled() => ask(),
     }
     work.await
 }
