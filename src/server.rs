@@ -9,6 +9,7 @@
 //!   follow.rs        where links in a tree lead
 //! fetch.rs         the two routes that send objects turns.rs     who may send now
 //!   pack.rs          what is sent, in which order   stream.rs    a body that a blocking job writes
+//!                                                   shared.rs    small ones that many ask for, packed once
 //! clients.rs       the fleet                        tags.rs, gc.rs, environments.rs
 //! pe.rs            the routes of PE's file sync     metrics.rs   Prometheus
 //! scrub.rs         damage looked for in the background
@@ -43,6 +44,7 @@ mod problem;
 mod resolve;
 mod routes;
 mod scrub;
+mod shared;
 mod state;
 mod stream;
 mod tags;

@@ -50,6 +50,7 @@ async fn repair(
 ) -> Result<axum::Json<Vec<Outcome>>, Refusal> {
     let healed = primary.blocking(move |primary| {
         let repos: Vec<_> = primary.repos.values().map(|repo| repo.source.clone()).collect();
+        let _unshared = primary.streams.changing();
         let outcomes = ingest::heal(&primary.store, &repos, findings, &primary.repair_progress);
         primary.repair_progress.begin(Phase::Idle, 0, 0);
         Ok(outcomes)

@@ -90,6 +90,8 @@ fn gc(primary: &Primary, repo: &RepoState, progress: &Progress) -> Result<GcAnsw
         repos: BTreeMap::from([(repo.name().clone(), Retention { keep_commits: repo.keep_commits, keep_since })]),
         pinned: primary.clients.commits_in_use().into_iter().collect(),
     };
+    // What was removed is nobody's any more, whoever was sent it before.
+    let _unshared = primary.streams.changing();
     let GcReport { commits, trees, blobs, bytes, kept_commits } = primary.store.gc(&plan, progress)?;
     // Whether these trees are an environment's still is to be looked up anew.
     lock(&repo.environment_trees).clear();

@@ -17,6 +17,7 @@ use super::clients::Clients;
 use super::failed::Failure;
 use super::gc::Collecting;
 use super::metrics::Metrics;
+use super::shared::Streams;
 use super::turns::Turns;
 use crate::config::{PrimaryConfig, PrimaryRepo};
 use crate::datadir::{DataDir, Kind};
@@ -53,7 +54,9 @@ pub(super) struct Primary {
     /// The counters.
     pub(super) metrics: Metrics,
     /// Leave to write a stream.
-    pub(super) streams: Turns,
+    pub(super) turns: Turns,
+    /// Streams that many ask for.
+    pub(super) streams: Arc<Streams>,
     /// Cancelled when the primary is to stop: who waits for something to happen waits no more.
     pub(super) stopping: CancellationToken,
     /// Cancelled when it has waited long enough for what was under way.
@@ -116,7 +119,8 @@ impl Primary {
             data,
             repos,
             metrics,
-            streams: Turns::new(),
+            turns: Turns::new(),
+            streams: Arc::default(),
             stopping: CancellationToken::new(),
             cut: CancellationToken::new(),
             jobs: TaskTracker::new(),
