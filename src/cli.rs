@@ -7,12 +7,14 @@
 //! commit.rs history.rs fleet.rs local.rs served.rs versioned_code.rs fsck.rs      the commands, by what they are about
 //! limits.rs    limits of the process
 //! output.rs report.rs progress.rs      text for people: tables, sizes, times; how a client does; bars
+//! interrupt.rs what Ctrl-C does
 //! logging.rs   the log, on standard error
 //! error.rs     what is said when it does not work
 //! ```
 //!
 //! - Standard output holds the answer and nothing else, as JSON with `--json`. All else goes to standard error.
-//! - Exit status: 0 done; 1 it did not work; 2 the call makes no sense (`fsck`: 0 clean or repaired, 1 damage remains, 2 could not check).
+//! - Exit status: 0 done; 1 it did not work; 2 the call makes no sense (`fsck`: 0 clean or repaired, 1 damage remains, 2 could not check);
+//!   130 Ctrl-C came before it was done.
 //! - A text that came from elsewhere (messages, names, paths) cannot spoil a terminal: control characters are escaped.
 //!
 //! Deliberately absent: knowledge that the HTTP routes do not have. Whatever a command shows, another program can ask for as well.
@@ -24,6 +26,7 @@ mod error;
 mod fleet;
 mod fsck;
 mod history;
+mod interrupt;
 mod limits;
 mod local;
 mod logging;
@@ -51,7 +54,11 @@ pub fn main() -> ExitCode {
         Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
         Err(error) => {
             output::complain(&error);
-            ExitCode::from(if fsck { 2 } else { 1 })
+            ExitCode::from(match error {
+                CliError::Interrupted { .. } => interrupt::STATUS,
+                _ if fsck => 2,
+                _ => 1,
+            })
         }
     }
 }
@@ -92,7 +99,7 @@ async fn answer(command: Command) -> Result<ExitCode, CliError> {
         Command::Sync(args) => local::sync(&args).await?,
         Command::Rollback(args) if args.fleet => fleet::rollback(&args).await?,
         Command::Rollback(args) => local::rollback(&args).await?,
-        Command::Served(args) => tokio::task::block_in_place(|| served::run(&args))?,
+        Command::Served(args) => served::run(args).await?,
         Command::Fsck(args) => return fsck::run(&args).await,
     }
     Ok(ExitCode::SUCCESS)

@@ -64,6 +64,7 @@ pub use repair::{forget_index, repair_offline};
 
 use crate::config::ClientConfig;
 use crate::connections::keep_fresh;
+use crate::farm::FarmError;
 use crate::gate::Listeners;
 use crate::http::{SocketError, chain, listen_on_socket};
 use crate::notify;
@@ -92,7 +93,13 @@ pub async fn run(config: ClientConfig) -> Result<(), ClientError> {
 
 /// Runs until `stop` is cancelled.
 pub async fn run_until(config: ClientConfig, stop: CancellationToken) -> Result<(), ClientError> {
-    let client = Client::open(config, Role::Daemon, stop.clone()).await?;
+    let client = match Client::open(config, Role::Daemon, stop.clone(), &Arc::default()).await {
+        Err(ClientError::Farm(FarmError::Cancelled)) => {
+            tracing::info!("stopped while it was starting; the next start does the rest");
+            return Ok(());
+        }
+        opened => opened?,
+    };
     // Bound before anything slow: agents that come meanwhile wait, and are not refused.
     let gate = match (&client.gate, &client.config.gate) {
         (Some(gate), Some(settings)) => Some((Arc::clone(gate), Listeners::bind(settings).await?)),

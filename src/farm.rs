@@ -74,6 +74,7 @@ pub use survey::{Flaw, Survey};
 
 use crate::datadir::{DataDir, DataDirError, Kind};
 use crate::disk::Dir;
+use crate::progress::Progress;
 use crate::values::{BlobId, ChunkList, Commit, CommitId, Tree, TreeId};
 
 /// The index's note of the permission bits that files have at most: what `fsck` expects.
@@ -129,17 +130,22 @@ struct Pending {
 impl Farm {
     /// Opens the data directory at `path`, made first where it is missing, and removes what a crash left.
     pub fn open(path: &Path, settings: FarmSettings) -> Result<Self, FarmError> {
+        Self::open_telling(path, settings, &Progress::default())
+    }
+
+    /// The same. `progress` tells how far that is, and can end it: the next open does the rest.
+    pub fn open_telling(path: &Path, settings: FarmSettings, progress: &Progress) -> Result<Self, FarmError> {
         let data = DataDir::open(path, Kind::Client)?;
-        Self::open_data(data, settings)
+        Self::open_data(data, settings, progress)
     }
 
     /// The same, for a data directory that must exist.
     pub fn open_existing(path: &Path, settings: FarmSettings) -> Result<Self, FarmError> {
         let data = DataDir::open_existing(path, Kind::Client)?;
-        Self::open_data(data, settings)
+        Self::open_data(data, settings, &Progress::default())
     }
 
-    fn open_data(data: DataDir, settings: FarmSettings) -> Result<Self, FarmError> {
+    fn open_data(data: DataDir, settings: FarmSettings, progress: &Progress) -> Result<Self, FarmError> {
         let dir = &data.dir;
         dir.open_or_make_dir("index", 0o700)?.set_own_mode(0o700)?;
         let blobs = dir.open_or_make_dir("blobs", 0o700)?;
@@ -170,7 +176,7 @@ impl Farm {
             littered: AtomicBool::new(false),
         };
         farm.check_file_system()?;
-        farm.recover()?;
+        farm.recover(progress)?;
         farm.note_file_mode()?;
         Ok(farm)
     }

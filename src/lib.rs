@@ -22,7 +22,7 @@
 //! 4. The primary: [`store`], then [`ingest`], then [`server`].
 //! 5. The client: [`farm`], then [`client`], with [`pause`] and [`puppet`] beside it and [`remote`] to talk to the primary.
 //!    [`gate`] is the proxy that holds requests; [`connections`] and [`tls`] are what it shares with the primary.
-//!    [`notify`] tells systemd how either daemon does.
+//!    [`notify`] tells systemd how either daemon does, [`telling`] the log how far long work is ([`progress`]).
 //! 6. [`fsck`], which finds damage; [`scrub`], by which both daemons look for it in the background.
 //! 7. [`versioned_code`], what Puppet Server asks by two small programs; it stands alone.
 //! 8. [`cli`], which ties it together.
@@ -55,6 +55,7 @@ pub mod scrub;
 pub mod server;
 pub mod signature;
 pub mod store;
+pub mod telling;
 pub mod tls;
 pub mod values;
 pub mod versioned_code;

@@ -27,9 +27,17 @@ pub enum Phase {
     Checking,
     /// Removing what nothing needs.
     Pruning,
+    /// Giving the space of what was removed back to the file system.
+    Compacting,
+    /// Putting right what was left behind when the program ended last.
+    Recovering,
+    /// Reading what was asked for.
+    Reading,
+    /// Waiting until clients run a commit.
+    Waiting,
 }
 
-const PHASES: [Phase; 9] = [
+const PHASES: [Phase; 13] = [
     Phase::Idle,
     Phase::Scanning,
     Phase::Comparing,
@@ -39,6 +47,10 @@ const PHASES: [Phase; 9] = [
     Phase::Deploying,
     Phase::Checking,
     Phase::Pruning,
+    Phase::Compacting,
+    Phase::Recovering,
+    Phase::Reading,
+    Phase::Waiting,
 ];
 
 /// Counters of one job. Cheap to write from many threads; a reader may see one counter a little before another.
@@ -67,7 +79,7 @@ const SHORTEST_REST: Duration = Duration::from_millis(20);
 /// How long a job may sleep without a look at whether it was asked to stop.
 const LONGEST_REST: Duration = Duration::from_millis(100);
 
-/// The counters at one moment. A total of 0 means that it is not known.
+/// The counters at one moment. A total of 0 means that it is not known; where it was estimated, more may be done than that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Snapshot {
@@ -155,6 +167,15 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_phase_is_told_as_itself() {
+        let progress = Progress::default();
+        for phase in PHASES {
+            progress.begin(phase, 1, 2);
+            assert_eq!(progress.snapshot().phase, phase);
+        }
+    }
 
     #[test]
     fn what_is_paced_takes_as_long_as_its_bytes_need_and_saves_no_idle_time_up() {

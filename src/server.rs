@@ -9,6 +9,7 @@
 //!   follow.rs        where links in a tree lead
 //! fetch.rs         the two routes that send objects turns.rs     who may send now
 //!   pack.rs          what is sent, in which order   stream.rs    a body that a blocking job writes
+//!                                                   shared.rs    small ones that many ask for, packed once
 //! clients.rs       the fleet                        tags.rs, gc.rs, environments.rs
 //! pe.rs            the routes of PE's file sync     metrics.rs   Prometheus
 //! scrub.rs         damage looked for in the background
@@ -16,7 +17,7 @@
 //! ```
 //!
 //! Invariants: every error is a problem document; nothing blocks a thread of the runtime, blocking work is a job on a
-//! thread of its own; what a request began (a commit, GC) is finished also where the caller hangs up;
+//! thread of its own; a commit that a request began is finished also where the caller hangs up;
 //! when [`serve`] returns, the store is closed.
 
 mod access;
@@ -43,6 +44,7 @@ mod problem;
 mod resolve;
 mod routes;
 mod scrub;
+mod shared;
 mod state;
 mod stream;
 mod tags;

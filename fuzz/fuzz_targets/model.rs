@@ -242,7 +242,7 @@ fn try_bring(store: &Store, farm: &Farm, commit: CommitId) -> Result<bool, Box<d
             have.clear();
         };
         farm.settle()?;
-        farm.rebuild_replaced()?;
+        farm.rebuild_replaced(&Progress::default())?;
         farm.build(&plan, &Progress::default())?;
     }
     let swap = farm.prepare_swap(&repo(), &commit)?;

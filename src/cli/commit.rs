@@ -1,12 +1,15 @@
 //! `commit`: asks for a commit, shows how far it has come, and waits until the fleet runs it.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use super::args::CommitArgs;
 use super::error::{CliError, Laggard};
+use super::interrupt;
 use super::output::{self, commit, count, seconds, size};
 use super::place::Primary;
 use super::progress;
+use crate::progress::{Phase, Snapshot};
 use crate::values::CommitId;
 use crate::wire::api::{CommitAnswer, CommitRequest, Fleet, FleetMember, SEEN_LATELY_SECONDS};
 
@@ -17,14 +20,18 @@ const LATEST: Duration = Duration::from_millis(500);
 /// How soon a primary that is away is asked again.
 const AGAIN: Duration = Duration::from_millis(500);
 
+/// What becomes of a commit that is no longer waited for.
+pub(super) const GOES_ON: &str = "a commit that the primary has begun is made all the same; `sceneshift log` shows it";
+const IS_MADE: &str = "the commit is made, and the clients go on; `sceneshift clients` shows how far they are";
+
 pub(super) async fn run(args: &CommitArgs) -> Result<(), CliError> {
-    let (primary, answer) = patiently(args).await?;
+    let (primary, answer) = interrupt::waiting(patiently(args), GOES_ON).await?;
     for warning in &answer.warnings {
         output::warn(warning);
     }
     output::answer(args.at.server.json, &answer, || describe(&answer))?;
     match args.wait {
-        Some(limit) => wait(&primary, &answer, limit).await,
+        Some(limit) => interrupt::waiting(wait(&primary, &answer, limit), IS_MADE).await,
         None => Ok(()),
     }
 }
@@ -99,6 +106,17 @@ enum Standing {
 }
 
 async fn wait(primary: &Primary, answer: &CommitAnswer, limit: Duration) -> Result<(), CliError> {
+    let seen = Cell::default();
+    progress::watch(until_all_run_it(primary, answer, limit, &seen), async || Some(seen.get())).await
+}
+
+/// Tells in `seen` how many there are, and how many run it.
+async fn until_all_run_it(
+    primary: &Primary,
+    answer: &CommitAnswer,
+    limit: Duration,
+    seen: &Cell<Snapshot>,
+) -> Result<(), CliError> {
     let (started, mut pause) = (Instant::now(), SOONEST);
     loop {
         let fleet = match primary.remote.clients().await {
@@ -111,6 +129,8 @@ async fn wait(primary: &Primary, answer: &CommitAnswer, limit: Duration) -> Resu
             Err(error) => return Err(error.into()),
         };
         let (arrived, coming, held) = sort(&fleet, answer);
+        let total_files = arrived + coming.len() as u64;
+        seen.set(Snapshot { phase: Phase::Waiting, files: arrived, total_files, ..Snapshot::default() });
         if coming.is_empty() || started.elapsed() >= limit {
             let laggards: Vec<Laggard> = coming.into_iter().chain(held).collect();
             if laggards.is_empty() {

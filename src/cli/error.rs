@@ -58,6 +58,15 @@ pub(super) enum CliError {
     /// The program itself.
     #[error("cannot start the threads that the program needs")]
     Runtime(#[source] io::Error),
+    /// Signals cannot be waited for.
+    #[error("cannot wait for signals")]
+    Signals(#[source] io::Error),
+    /// Ctrl-C.
+    #[error("interrupted: {then}")]
+    Interrupted {
+        /// What becomes of what was under way.
+        then: &'static str,
+    },
     /// Standard output.
     #[error("cannot write the answer to standard output")]
     Output(#[source] io::Error),

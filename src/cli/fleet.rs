@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::args::{ClientsArgs, GcArgs, RollbackArgs, TagArgs};
 use super::commit;
 use super::error::CliError;
+use super::interrupt;
 use super::output::{self, Table, count, number, plain, seconds, size};
 use super::progress;
 use super::report::{damage, failed_commit, state};
@@ -92,7 +93,8 @@ fn tag_lines(tags: &Tags) -> String {
 
 pub(super) async fn gc(args: &GcArgs) -> Result<(), CliError> {
     let primary = args.at.connect().await?;
-    let work = primary.remote.gc(&primary.repo);
+    let work = async { Ok(primary.remote.gc(&primary.repo).await?) };
+    let work = interrupt::waiting(work, "GC stops too, unless it was removing already; the next one does the rest");
     let answer = progress::watch(work, async || primary.remote.progress(&primary.repo).await.ok()).await?;
     output::answer(args.at.server.json, &answer, || gc_lines(&answer))
 }
@@ -114,7 +116,9 @@ pub(super) async fn rollback(args: &RollbackArgs) -> Result<(), CliError> {
     // clap asks for a commit wherever --fleet is given.
     let commit = primary.resolve(args.commit.as_deref().unwrap_or("head")).await?;
     let request = RollbackRequest { commit, message: args.message.clone(), author: args.author.clone() };
-    let answer = primary.remote.rollback(&primary.repo, &request).await?;
+    let work = async { Ok(primary.remote.rollback(&primary.repo, &request).await?) };
+    let work = interrupt::waiting(work, commit::GOES_ON);
+    let answer = progress::watch(work, async || primary.remote.progress(&primary.repo).await.ok()).await?;
     for warning in &answer.warnings {
         output::warn(warning);
     }

@@ -13,14 +13,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use super::args::FsckArgs;
 use super::error::CliError;
-use super::{output, progress};
+use super::{interrupt, output, progress};
 use crate::findings::{Finding, Outcome};
 use crate::fsck::Report;
 use crate::ingest::Rebuilt;
-use crate::progress::Progress;
+use crate::progress::{Phase, Progress};
 use access::Place;
 
 /// What is printed with `--json`.
@@ -41,14 +42,15 @@ struct Answer<'a> {
 }
 
 pub(super) async fn run(args: &FsckArgs) -> Result<ExitCode, CliError> {
-    let jobs = Arc::new(Progress::default());
-    let interrupted = Arc::clone(&jobs);
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            interrupted.cancel();
+    let (jobs, stop) = (Arc::new(Progress::default()), CancellationToken::new());
+    interrupt::stop_by({
+        let (jobs, stop) = (Arc::clone(&jobs), stop.clone());
+        move || {
+            jobs.cancel();
+            stop.cancel();
         }
-    });
-    let place = Place::new(&args.data_dir);
+    })?;
+    let place = Place::new(&args.data_dir, stop);
     let (report, rebuilt) = match args.repair {
         true => progress::watch(place.check_or_rebuild(&jobs), async || Some(jobs.snapshot())).await?,
         false => (progress::watch(place.check(&jobs), async || Some(jobs.snapshot())).await?, None),
@@ -59,8 +61,10 @@ pub(super) async fn run(args: &FsckArgs) -> Result<ExitCode, CliError> {
         output::answer(args.json, &answer, || anew + &show::report(&report))?;
         return Ok(exit(&report.findings));
     }
+    jobs.begin(Phase::Idle, 0, 0);
     let work = place.repair(&report, args.server.as_deref(), &jobs);
-    let outcomes = match progress::watch(work, async || Some(jobs.snapshot())).await {
+    let look = async || Some(place.repair_progress().await.unwrap_or_else(|| jobs.snapshot()));
+    let outcomes = match progress::watch(work, look).await {
         Ok(outcomes) => outcomes,
         Err(error) => {
             // That there is damage is the answer, also where nothing could be done about it.

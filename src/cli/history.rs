@@ -1,9 +1,11 @@
 //! `log`, `show`, `ls`, `cat`, `diff`: what stands in the history.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::Ordering::Relaxed;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -12,6 +14,8 @@ use super::args::{CatArgs, DiffArgs, LogArgs, LsArgs, ShowArgs};
 use super::error::CliError;
 use super::output::{self, Table, ago, count, headline, plain, size};
 use super::place::Primary;
+use super::progress;
+use crate::progress::{Phase, Snapshot};
 use crate::remote::{FileAnswer, ObjectStream, RemoteError};
 use crate::values::{Author, TreePath};
 use crate::wire::api::{ChangeKind, CommitInfo, Diff, EntryKind, History, ListedEntry};
@@ -22,6 +26,13 @@ const PAGE: usize = 200;
 pub(super) async fn log(args: &LogArgs) -> Result<(), CliError> {
     let primary = args.at.connect().await?;
     let limit = if args.limit == 0 { usize::MAX } else { args.limit };
+    let seen = Cell::default();
+    let history = progress::watch(read(&primary, limit, &seen), async || Some(seen.get())).await?;
+    output::answer(args.at.server.json, &history, || log_lines(&history, Timestamp::now()))
+}
+
+/// The newest commits, part by part. Tells in `seen` how many have come.
+async fn read(primary: &Primary, limit: usize, seen: &Cell<Snapshot>) -> Result<History, CliError> {
     let mut history = History { commits: Vec::new(), next: None };
     loop {
         let before = history.next;
@@ -30,10 +41,10 @@ pub(super) async fn log(args: &LogArgs) -> Result<(), CliError> {
         history.commits.extend(page.commits);
         history.next = page.next;
         if history.commits.len() >= limit || history.next.is_none() || history.next == before {
-            break;
+            return Ok(history);
         }
+        seen.set(Snapshot { phase: Phase::Reading, files: history.commits.len() as u64, ..Snapshot::default() });
     }
-    output::answer(args.at.server.json, &history, || log_lines(&history, Timestamp::now()))
 }
 
 fn log_lines(history: &History, now: Timestamp) -> String {
@@ -193,7 +204,12 @@ pub(super) async fn cat(args: &CatArgs) -> Result<(), CliError> {
         }
         FileAnswer::Listing(_) => return Err(CliError::NotAFile(path.to_string())),
     };
-    let copied = tokio::task::spawn_blocking(move || copy(stream, &path)).await;
+    let (received, total_bytes) = (stream.received(), stream.length().unwrap_or(0));
+    // On a terminal the file itself shows how far it is.
+    let is_shown = !std::io::stdout().is_terminal();
+    let seen = || Snapshot { phase: Phase::Reading, bytes: received.load(Relaxed), total_bytes, ..Snapshot::default() };
+    let copying = tokio::task::spawn_blocking(move || copy(stream, &path));
+    let copied = progress::watch(copying, async || is_shown.then(seen)).await;
     copied.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
 }
 

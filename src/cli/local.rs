@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::args::{LocalArgs, RollbackArgs};
 use super::error::CliError;
+use super::interrupt;
 use super::output;
 use super::place::{Primary, is_abbreviation, one_of, only};
 use super::progress;
@@ -61,8 +62,18 @@ fn failure(done: &ClientReport) -> Option<CliError> {
     done.repos.iter().find_map(failed)
 }
 
-async fn with_progress<T>(daemon: &Remote, work: impl Future<Output = T>) -> T {
-    progress::watch(work, async || daemon.status().await.ok().as_ref().and_then(busiest)).await
+async fn with_progress(
+    daemon: &Remote,
+    work: impl Future<Output = Result<ClientReport, RemoteError>>,
+) -> Result<ClientReport, CliError> {
+    let work = async { Ok(work.await?) };
+    let work = interrupt::waiting(work, "the client goes on with it; `sceneshift status` shows how far it is");
+    progress::watch(work, async || look(daemon).await).await
+}
+
+/// What a client's daemon does now, where it answers.
+pub(super) async fn look(daemon: &Remote) -> Option<Snapshot> {
+    busiest(&daemon.status().await.ok()?)
 }
 
 /// What the client is doing now: one repo is deployed after another.

@@ -110,7 +110,8 @@ fn draw(bar: &ProgressBar, drawn: &mut Option<(Phase, bool)>, snapshot: &Snapsho
 /// "scanning staging: 12,000 of 97,012 files, 31.0 MiB of 240.1 MiB".
 pub(super) fn describe(snapshot: &Snapshot) -> String {
     let of = |done: u64, total: u64, show: fn(u64) -> String| match total {
-        0 => show(done),
+        // Not known, or estimated too low.
+        total if total < done || total == 0 => show(done),
         total => format!("{} of {}", show(done), show(total)),
     };
     let mut parts = Vec::new();
@@ -135,6 +136,10 @@ fn doing(phase: Phase) -> &'static str {
         Phase::Deploying => "deploying",
         Phase::Checking => "checking",
         Phase::Pruning => "pruning",
+        Phase::Compacting => "giving space back",
+        Phase::Recovering => "putting right what was left behind",
+        Phase::Reading => "reading",
+        Phase::Waiting => "waiting for clients",
     }
 }
 
@@ -142,7 +147,10 @@ fn things(phase: Phase) -> &'static str {
     match phase {
         Phase::Fetching | Phase::Writing | Phase::Checking | Phase::Pruning => "objects",
         Phase::Building => "links",
+        Phase::Reading => "commits",
+        Phase::Waiting => "run it",
         Phase::Idle | Phase::Scanning | Phase::Comparing | Phase::Deploying => "files",
+        Phase::Compacting | Phase::Recovering => "files",
     }
 }
 

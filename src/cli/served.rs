@@ -4,33 +4,50 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::args::ServedArgs;
 use super::error::CliError;
 use super::output::{self, Table, plain};
+use super::progress;
 use crate::config::read_client;
 use crate::gate::Served;
+use crate::progress::{Phase, Progress};
 
 /// What rotated logs are called that cannot be read as they are.
 const PACKED: [&str; 4] = ["gz", "xz", "zst", "bz2"];
 
-pub(super) fn run(args: &ServedArgs) -> Result<(), CliError> {
+pub(super) async fn run(args: ServedArgs) -> Result<(), CliError> {
+    let progress = Arc::new(Progress::default());
+    let seen = Arc::clone(&progress);
+    let searching = tokio::task::spawn_blocking(move || Ok::<_, CliError>((search_all(&args, &progress)?, args)));
+    let (found, args) = progress::watch(searching, async || Some(seen.snapshot())).await??;
+    output::answer(args.json, &found, || shown(&found, &args))
+}
+
+fn search_all(args: &ServedArgs, progress: &Progress) -> Result<Vec<Served>, CliError> {
     let mut found = VecDeque::new();
-    match &args.log {
-        Some(path) if path.as_os_str() == "-" => search(io::stdin().lock(), args, &mut found).map_err(at(path))?,
-        Some(path) => search_file(path, args, &mut found)?,
+    let logs = match &args.log {
+        Some(path) if path.as_os_str() == "-" => {
+            progress.begin(Phase::Reading, 0, 0);
+            search(io::stdin().lock(), args, progress, &mut found).map_err(at(path))?;
+            Vec::new()
+        }
+        Some(path) => vec![path.clone()],
         None => {
             let config = read_client(&args.config)?;
-            let log = config.gate.ok_or_else(|| CliError::NoGate(args.config.clone()))?.access_log;
-            for path in rotated(&log)? {
-                search_file(&path, args, &mut found)?;
-            }
+            rotated(&config.gate.ok_or_else(|| CliError::NoGate(args.config.clone()))?.access_log)?
         }
+    };
+    let sizes = logs.iter().filter_map(|path| Some(path.metadata().ok()?.len()));
+    progress.begin(Phase::Reading, 0, sizes.sum());
+    for path in logs {
+        let file = File::open(&path).map_err(at(&path))?;
+        search(file, args, progress, &mut found).map_err(at(&path))?;
     }
-    let found: Vec<Served> = found.into();
-    output::answer(args.json, &found, || shown(&found, args))
+    Ok(found.into())
 }
 
 /// The log and its rotated ones that can be read, oldest first.
@@ -65,16 +82,12 @@ fn rotated(log: &Path) -> Result<Vec<PathBuf>, CliError> {
     Ok(all.into_iter().map(|(_, path)| path).collect())
 }
 
-fn search_file(path: &Path, args: &ServedArgs, found: &mut VecDeque<Served>) -> Result<(), CliError> {
-    let file = File::open(path).map_err(at(path))?;
-    search(file, args, found).map_err(at(path))
-}
-
 /// Keeps the last ones. A line that cannot be understood, such as the one that is being written, is passed over.
-fn search(log: impl Read, args: &ServedArgs, found: &mut VecDeque<Served>) -> io::Result<()> {
+fn search(log: impl Read, args: &ServedArgs, progress: &Progress, found: &mut VecDeque<Served>) -> io::Result<()> {
     let mut lines = BufReader::with_capacity(1 << 20, log);
     let mut line = Vec::new();
     while lines.read_until(b'\n', &mut line)? > 0 {
+        progress.advance(0, line.len() as u64);
         if let Some(served) = matching(&line, args) {
             found.push_back(served);
             if args.limit > 0 && found.len() > args.limit {

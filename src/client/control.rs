@@ -17,6 +17,7 @@ use crate::connections::{MOST_LOCAL, answer_all};
 use crate::datadir::CONTROL_SOCKET;
 use crate::findings::{ClientFinding, Outcome};
 use crate::http::{Json, Nothing, Query, Refusal, chain, finish_routes, hold_answer, only_owner};
+use crate::progress::Snapshot;
 use crate::remote::RemoteError;
 use crate::wire::api::{ClientReport, FsckHold, PinRequest, SyncRequest};
 
@@ -32,7 +33,7 @@ pub(super) async fn serve(client: Arc<Client>, listener: UnixListener) {
         .route("/sync", post(sync))
         .route("/rollback", post(rollback))
         .route("/fsck", post(fsck))
-        .route("/repair", post(repair).layer(DefaultBodyLimit::max(FINDINGS)))
+        .route("/repair", get(repair_progress).post(repair).layer(DefaultBodyLimit::max(FINDINGS)))
         .layer(from_fn(only_owner));
     let routes = finish_routes(routes).with_state(Arc::clone(&client));
     answer_all(listener, routes, MOST_LOCAL, client.stop.clone()).await;
@@ -102,6 +103,11 @@ async fn repair(
 ) -> Result<axum::Json<Vec<Outcome>>, Refusal> {
     let task = tokio::spawn(async move { client.repair(findings).await });
     Ok(axum::Json(task.await.map_err(ClientError::from)??))
+}
+
+/// How far that is.
+async fn repair_progress(State(client): Shared, _: Query<Nothing>) -> axum::Json<Snapshot> {
+    axum::Json(client.repair_progress.snapshot())
 }
 
 impl From<ClientError> for Refusal {

@@ -14,10 +14,22 @@ use super::state::Client;
 use crate::farm::{Farm, FarmError};
 use crate::http::chain;
 use crate::pause::Scope;
-use crate::progress::Phase;
+use crate::progress::{Phase, Progress};
 use crate::puppet::{FlushError, Flusher};
+use crate::telling::telling;
 use crate::values::{CommitId, RepoName};
 use crate::wire::api::{CommitInfo, DeployFigures};
+
+/// Why a commit is brought live.
+#[derive(Clone, Copy)]
+enum Because<'a> {
+    /// It is the head, and was accepted.
+    Head(&'a CommitInfo),
+    /// Somebody goes back to it, to stay.
+    RollsBack,
+    /// Somebody did, and another one is live all the same.
+    IsPinned,
+}
 
 /// How a deploy ended.
 struct Deployed {
@@ -34,30 +46,32 @@ struct Deployed {
 impl Client {
     /// Brings a head that was accepted live.
     pub(super) async fn bring_head(&self, name: &RepoName, head: &CommitInfo) -> Result<(), ClientError> {
-        self.bring_checked(name, head.commit, Some(head)).await
+        self.bring(name, head.commit, Because::Head(head)).await
     }
 
-    /// Brings `commit` live: syncs it, deploys it, removes what is too old. The caller holds `work`.
-    pub(super) async fn bring(&self, name: &RepoName, commit: CommitId) -> Result<(), ClientError> {
-        self.bring_checked(name, commit, None).await
+    /// Brings a commit live at which the repo stays from now on, and notes that before the swap. The caller holds `work`.
+    pub(super) async fn bring_back(&self, name: &RepoName, commit: CommitId) -> Result<(), ClientError> {
+        self.bring(name, commit, Because::RollsBack).await
     }
 
-    async fn bring_checked(
-        &self,
-        name: &RepoName,
-        commit: CommitId,
-        claimed: Option<&CommitInfo>,
-    ) -> Result<(), ClientError> {
+    /// Brings the commit live that the repo is pinned to. The caller holds `work`.
+    pub(super) async fn bring_pinned(&self, name: &RepoName, commit: CommitId) -> Result<(), ClientError> {
+        self.bring(name, commit, Because::IsPinned).await
+    }
+
+    async fn bring(&self, name: &RepoName, commit: CommitId, because: Because<'_>) -> Result<(), ClientError> {
         let repo = self.repo(name)?;
-        let outcome = self.bring_live(name, commit, claimed).await;
+        let outcome = telling(Some(name), &repo.progress, self.bring_live(name, commit, because)).await;
         repo.idle();
-        let failure = outcome.as_ref().err().map(|error| chain(error));
+        // A stop is no failure of the deploy: what was to be done is done at the next start.
+        let failure = outcome.as_ref().err().filter(|_| !self.stop.is_cancelled()).map(|error| chain(error));
+        let has_stopped = outcome.is_err() && failure.is_none();
         self.metrics.count_deploy(name, outcome.as_ref().is_ok_and(Option::is_some), failure.is_some());
         let name = name.clone();
         let noted = self.blocking(move |farm| {
             farm.update_state(&name, |state| {
                 // A deploy whose flush is owed is an error of its own, kept until a flush succeeds.
-                if failure.is_some() || !state.unflushed {
+                if failure.is_some() || !state.unflushed && !has_stopped {
                     state.error = failure;
                 }
             })
@@ -74,7 +88,7 @@ impl Client {
         &self,
         name: &RepoName,
         commit: CommitId,
-        claimed: Option<&CommitInfo>,
+        because: Because<'_>,
     ) -> Result<Option<DeployFigures>, ClientError> {
         let began = Instant::now();
         let mut figures = DeployFigures::default();
@@ -86,6 +100,9 @@ impl Client {
             })
             .await?;
         if current == Some(commit) && self.blocking_has(name, commit).await? {
+            if let Because::RollsBack = because {
+                self.stay_at(name, commit).await?;
+            }
             if owed {
                 self.pay(name).await?;
             }
@@ -95,8 +112,10 @@ impl Client {
             return Ok(None);
         }
         self.sync(name, commit, &mut figures).await?;
-        if let Some(head) = claimed {
-            self.check_sequence(name, head).await?;
+        match because {
+            Because::Head(head) => self.check_sequence(name, head).await?,
+            Because::RollsBack => self.stay_at(name, commit).await?,
+            Because::IsPinned => {}
         }
         repo.progress.begin(Phase::Deploying, 0, 0);
         let deployed = self.deploy(name, commit).await?;
@@ -135,19 +154,22 @@ impl Client {
         self.blocking(move |farm| way.deploy(farm, &name, commit)).await
     }
 
-    /// Removes what is too old, unless fsck reads. A failure is no failure of a deploy. The caller holds `work`.
-    pub(super) async fn prune(&self) {
+    /// Removes what is too old, unless fsck reads, and tells in `progress` how far that is. A failure is no failure of a deploy. The caller holds
+    /// `work`.
+    pub(super) async fn prune(&self, progress: &Arc<Progress>) {
         let Ok(held) = Arc::clone(&self.hold).try_write_owned() else {
             self.prune_owed.store(true, Relaxed);
             return;
         };
         self.prune_owed.store(false, Relaxed);
-        let (retentions, stop) = (self.retentions(), self.stop.clone());
+        let (retentions, pruning) = (self.retentions(), Arc::clone(progress));
         let outcome = self.blocking(move |farm| {
-            let progress = crate::progress::Progress::default();
             let _held = held;
-            if stop.is_cancelled() { Ok(Default::default()) } else { farm.prune(&retentions, &progress) }
+            let pruned = farm.prune(&retentions, &pruning);
+            pruning.begin(Phase::Idle, 0, 0);
+            pruned
         });
+        let outcome = telling(None, progress, outcome);
         match outcome.await {
             Ok(pruned) if pruned.generations > 0 => {
                 tracing::info!(
@@ -157,7 +179,7 @@ impl Client {
                     "removed what was too old"
                 );
             }
-            Ok(_) => {}
+            Ok(_) | Err(ClientError::Farm(FarmError::Cancelled)) => {}
             Err(error) => tracing::warn!(error = chain(&error), "could not remove what is too old"),
         }
     }
@@ -166,7 +188,10 @@ impl Client {
     pub(super) async fn prune_if_owed(&self) {
         if self.prune_owed.load(Relaxed) {
             let _working = self.work.lock().await;
-            self.prune().await;
+            // Of all repos: it is shown with the first.
+            if let Some(repo) = self.repos.values().next() {
+                self.prune(&repo.progress).await;
+            }
         }
     }
 }

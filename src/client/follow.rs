@@ -16,6 +16,15 @@ const WAIT: Duration = Duration::from_secs(50);
 /// Runs until the client stops.
 pub(super) async fn follow(client: Arc<Client>, name: RepoName) {
     let mut backoff = Backoff::new();
+    while let Err(error) = client.keep_pin(&name).await {
+        if client.stop.is_cancelled() {
+            return;
+        }
+        let pause = failed(&client, &name, &error, &mut backoff).await;
+        if !wait(&client, &name, pause).await {
+            return;
+        }
+    }
     // The head that is dealt with: live, or known to be held back by a pin.
     let mut known = None;
     while !client.stop.is_cancelled() {
@@ -30,17 +39,25 @@ pub(super) async fn follow(client: Arc<Client>, name: RepoName) {
                         known = Some(head.commit);
                         continue;
                     }
+                    Err(_) if client.stop.is_cancelled() => return,
                     Err(error) => failed(&client, &name, &error, &mut backoff).await,
                 },
                 Err(error) => failed(&client, &name, &error, &mut backoff).await,
             },
         };
         known = None;
-        tokio::select! {
-            () = client.stop.cancelled() => return,
-            () = wake(&client, &name) => {}
-            () = tokio::time::sleep(pause) => {}
+        if !wait(&client, &name, pause).await {
+            return;
         }
+    }
+}
+
+/// Waits before another try; whether there is to be one.
+async fn wait(client: &Client, name: &RepoName, pause: Duration) -> bool {
+    tokio::select! {
+        () = client.stop.cancelled() => false,
+        () = wake(client, name) => true,
+        () = tokio::time::sleep(pause) => true,
     }
 }
 
@@ -72,7 +89,7 @@ pub(super) async fn deal_with(client: &Client, name: &RepoName, head: &CommitInf
         return Ok(());
     }
     client.bring_head(name, head).await?;
-    client.prune().await;
+    client.prune(&client.repo(name)?.progress).await;
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::progress::{Phase, Snapshot};
 use crate::scrub;
 use crate::values::RepoName;
 use crate::wire::api::{ClientReport, DeployFigures};
@@ -48,6 +49,9 @@ pub(super) struct Metrics {
     pinned: PerRepo,
     unflushed: PerRepo,
     failing: PerRepo,
+    working: PerRepo,
+    work_done: PerRepo,
+    work_total: PerRepo,
     refused: Family<OfRepo, Counter>,
     scrub: scrub::Metrics,
 }
@@ -70,6 +74,9 @@ impl Metrics {
             pinned: Family::default(),
             unflushed: Family::default(),
             failing: Family::default(),
+            working: Family::default(),
+            work_done: Family::default(),
+            work_total: Family::default(),
             refused: Family::default(),
         };
         let registry = &mut metrics.registry;
@@ -89,6 +96,9 @@ impl Metrics {
         registry.register("unflushed", "1 while a flush is owed", metrics.unflushed.clone());
         registry.register("refused_heads", "Heads refused for their signature or age", metrics.refused.clone());
         registry.register("failing", "1 while the last sync or deploy failed", metrics.failing.clone());
+        registry.register("working", "1 while the repo is synced, deployed or pruned", metrics.working.clone());
+        registry.register("work_done", "Objects or links done in the phase under way", metrics.work_done.clone());
+        registry.register("work_total", "How many there are in it, 0 where unknown", metrics.work_total.clone());
         metrics
     }
 
@@ -133,6 +143,10 @@ impl Metrics {
             self.pinned.get_or_create(&of(name)).set(status.pinned.is_some().into());
             self.unflushed.get_or_create(&of(name)).set(status.unflushed.into());
             self.failing.get_or_create(&of(name)).set(status.error.is_some().into());
+            let Snapshot { phase, files, total_files, .. } = status.progress;
+            self.working.get_or_create(&of(name)).set((phase != Phase::Idle).into());
+            self.work_done.get_or_create(&of(name)).set(files);
+            self.work_total.get_or_create(&of(name)).set(total_files);
         }
         self.scrub.set(report.scrub.as_ref());
         let mut text = String::new();

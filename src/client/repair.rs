@@ -29,9 +29,10 @@ use crate::farm::{BlobKey, Farm, FarmError, FarmSettings, Index, MissingBlob};
 use crate::findings::{BlobFile, ClientFinding, Outcome};
 use crate::http::chain;
 use crate::pause::{Paused, Scope};
-use crate::progress::Progress;
+use crate::progress::{Phase, Progress};
 use crate::puppet::Certificates;
 use crate::remote::{ObjectStream, Remote, encode_path};
+use crate::telling::telling;
 use crate::values::{BlobId, CommitId, MAX_DEPTH, RepoName};
 use crate::wire::api::{FetchRequest, ObjectAt, ObjectId, ObjectsRequest};
 use build::Builder;
@@ -40,11 +41,18 @@ use verify::Verdicts;
 impl Client {
     /// Repairs what is still wrong, and says of each finding what became of it.
     pub(super) async fn repair(&self, findings: Vec<ClientFinding>) -> Result<Vec<Outcome>, ClientError> {
+        let progress = &self.repair_progress;
+        let outcomes = telling(None, progress, self.repair_all(findings)).await;
+        progress.begin(Phase::Idle, 0, 0);
+        outcomes
+    }
+
+    async fn repair_all(&self, findings: Vec<ClientFinding>) -> Result<Vec<Outcome>, ClientError> {
         let medic = Medic {
             farm: Arc::clone(&self.farm),
             remote: Some(self.remote.clone()),
             stop: self.stop.clone(),
-            progress: Arc::default(),
+            progress: Arc::clone(&self.repair_progress),
         };
         let mut troubles = {
             let _working = self.work.lock().await;
@@ -66,20 +74,22 @@ impl Client {
         match pinned {
             Some(commit) => {
                 let _working = self.work.lock().await;
-                self.bring(name, commit).await
+                self.bring_pinned(name, commit).await
             }
             None => self.sync_now(name).await,
         }
     }
 }
 
-/// Repairs a data directory without a daemon. `server` is the primary's address where it is not the one that was last configured.
+/// Repairs a data directory without a daemon. `server` is the primary's address where it is not the one that was last configured. `progress` tells
+/// how far it is and can end it; `stop` ends waiting for the primary.
 pub async fn repair_offline(
     data_dir: &Path,
     server: Option<&str>,
     puppet: Option<Puppet>,
     findings: Vec<ClientFinding>,
     progress: Arc<Progress>,
+    stop: CancellationToken,
 ) -> Result<Vec<Outcome>, ClientError> {
     let path = data_dir.to_owned();
     let index_is_damaged = findings.iter().any(|finding| matches!(finding, ClientFinding::IndexBlocksDamaged { .. }));
@@ -91,7 +101,7 @@ pub async fn repair_offline(
     let (farm, noted, certificates) = opened.await??;
     let server = server.map(str::to_owned).or(noted);
     let remote = server.map(|server| primary_at(&server, certificates.as_ref())).transpose()?;
-    let medic = Medic { farm: Arc::new(farm), remote, stop: CancellationToken::new(), progress };
+    let medic = Medic { farm: Arc::new(farm), remote, stop, progress };
     let mut troubles = medic.mend(&findings).await?;
     for repo in to_deploy(&findings) {
         if let Err(error) = medic.blocking(move |farm| show_again(farm, &repo)).await {
@@ -170,8 +180,9 @@ impl Medic {
     /// Does what can be done. Gives what could not, in words: one failure does not keep the rest from being repaired.
     async fn mend(&self, findings: &[ClientFinding]) -> Result<Vec<String>, ClientError> {
         let mut troubles = Vec::new();
-        self.blocking(|farm| {
-            let survey = farm.index().survey(&Progress::default())?;
+        let progress = Arc::clone(&self.progress);
+        self.blocking(move |farm| {
+            let survey = farm.index().survey(&progress)?;
             farm.index().forget_flaws(&survey.flaws)
         })
         .await?;
@@ -182,10 +193,10 @@ impl Medic {
         if !suspects.is_empty() {
             note(self.mend_blobs(suspects).await, &mut troubles);
         }
-        let (findings, built) = (findings.to_vec(), troubles);
+        let (findings, built, progress) = (findings.to_vec(), troubles, Arc::clone(&self.progress));
         self.blocking(move |farm| {
             let mut troubles = built;
-            Builder::new(farm, &mut troubles).build(&findings);
+            Builder::new(farm, &progress, &mut troubles).build(&findings);
             Ok::<_, ClientError>(troubles)
         })
         .await
@@ -196,6 +207,7 @@ impl Medic {
     /// Fetches the commits and trees that generations need and the index lacks.
     async fn fetch_objects(&self) -> Result<(), ClientError> {
         let generations = self.blocking(|farm| farm.index().generations()).await?;
+        self.progress.begin(Phase::Fetching, 0, 0);
         for (repo, commit, _) in generations {
             if self.blocking(move |farm| farm.index().commit(&commit)).await?.is_none() {
                 let stream = self.remote()?.fetch(&repo, &FetchRequest { want: commit, have: Vec::new() }).await?;
@@ -222,10 +234,12 @@ impl Medic {
 
     /// Writes blob files anew, from what is here or else from the primary, and builds anew what links to them.
     async fn mend_blobs(&self, suspects: BTreeSet<BlobKey>) -> Result<(), ClientError> {
-        let (lacking, mended) = self.blocking(move |farm| mend_here(farm, &suspects)).await?;
+        let progress = Arc::clone(&self.progress);
+        let (lacking, mended) = self.blocking(move |farm| mend_here(farm, &suspects, &progress)).await?;
         let wanted = lacking.clone();
         let places = self.blocking(move |farm| farm.places_of(&wanted)).await?;
         let mut outcome = Ok(());
+        self.progress.begin(Phase::Fetching, lacking.len() as u64, 0);
         for ((repo, commit), blobs) in places {
             for some in in_parts(blobs) {
                 let objects = some.iter().map(|(id, blob)| (encode_path(&blob.at), ObjectId::Blob(*id)));
@@ -233,6 +247,7 @@ impl Medic {
                 outcome = outcome.and(came.map(drop));
             }
         }
+        let progress = Arc::clone(&self.progress);
         self.blocking(move |farm| {
             farm.settle()?;
             let mut right: BTreeSet<BlobId> = mended.into_iter().map(|key| key.id).collect();
@@ -242,7 +257,7 @@ impl Medic {
                 }
             }
             if !right.is_empty() {
-                farm.rebuild_holders(&right)?;
+                farm.rebuild_holders(&right, &progress)?;
             }
             Ok::<_, FarmError>(())
         })
@@ -275,9 +290,18 @@ impl Medic {
     // ---- what became of it ----
 
     async fn outcomes(&self, findings: Vec<ClientFinding>, troubles: Vec<String>) -> Result<Vec<Outcome>, ClientError> {
+        let progress = Arc::clone(&self.progress);
+        progress.begin(Phase::Checking, findings.len() as u64, 0);
         self.blocking(move |farm| {
             let mut verdicts = Verdicts::new(farm);
-            let outcome = |finding: ClientFinding| match verdicts.holds(&finding) {
+            let mut verdict = |finding: &ClientFinding| {
+                if progress.is_cancelled() {
+                    return Err(FarmError::Cancelled);
+                }
+                progress.advance(1, 0);
+                verdicts.holds(finding)
+            };
+            let outcome = |finding: ClientFinding| match verdict(&finding) {
                 Ok(false) => Outcome::repaired(finding, "all is well there now"),
                 Ok(true) => {
                     let why = if troubles.is_empty() { advice(&finding).to_owned() } else { troubles.join("; ") };
@@ -298,9 +322,18 @@ fn note(outcome: Result<(), ClientError>, troubles: &mut Vec<String>) {
 }
 
 /// Mends what can be mended without the primary. Gives what cannot, and what was.
-fn mend_here(farm: &Farm, suspects: &BTreeSet<BlobKey>) -> Result<(BTreeSet<BlobKey>, BTreeSet<BlobKey>), FarmError> {
+fn mend_here(
+    farm: &Farm,
+    suspects: &BTreeSet<BlobKey>,
+    progress: &Progress,
+) -> Result<(BTreeSet<BlobKey>, BTreeSet<BlobKey>), FarmError> {
     let (mut lacking, mut mended) = (BTreeSet::new(), BTreeSet::new());
+    progress.begin(Phase::Checking, suspects.len() as u64, 0);
     for key in suspects {
+        if progress.is_cancelled() {
+            return Err(FarmError::Cancelled);
+        }
+        progress.advance(1, 0);
         if farm.blob_is_sound(*key)? {
             continue;
         }

@@ -20,6 +20,7 @@ use crate::puppet::{Certificates, FlushError, Flusher};
 use crate::remote::{Remote, RemoteError};
 use crate::scrub::{self, Scrub};
 use crate::signature::VerifyingKey;
+use crate::telling::telling;
 use crate::values::RepoName;
 use crate::wire::api::{DeployFigures, FailedCommit};
 
@@ -56,6 +57,8 @@ pub(super) struct Client {
     pub(super) prune_owed: AtomicBool,
     pub(super) scrub: Scrub,
     pub(super) scrub_progress: Arc<Progress>,
+    /// How far a repair is that somebody asked for.
+    pub(super) repair_progress: Arc<Progress>,
     /// What the primary said last of commits that failed.
     pub(super) failed_commits: Mutex<BTreeMap<RepoName, FailedCommit>>,
     /// Something happened that the primary should hear of.
@@ -77,19 +80,20 @@ pub(super) struct Repo {
 }
 
 impl Client {
-    /// Opens the data directory and checks the settings. Only a daemon has a gate.
+    /// Opens the data directory and checks the settings. Only a daemon has a gate. `progress` tells how far it is; `stop` ends it.
     pub(super) async fn open(
         config: ClientConfig,
         role: Role,
         stop: CancellationToken,
+        progress: &Arc<Progress>,
     ) -> Result<Arc<Self>, ClientError> {
         let settings = FarmSettings { file_mode: config.file_mode, reader_group: group_number(&config.reader_group) };
-        let opened = config.clone();
+        let (opened, recovering) = (config.clone(), Arc::clone(progress));
         let opened = tokio::task::spawn_blocking(move || {
             let certificates = opened.puppet.as_ref().map(Certificates::open).transpose()?.map(Arc::new);
             let keys = opened.repos.iter().map(|(name, repo)| Ok((name.clone(), read_keys(name, repo)?)));
             let keys: BTreeMap<_, _> = keys.collect::<Result<_, ClientError>>()?;
-            let farm = Farm::open(&opened.data_dir, settings)?;
+            let farm = Farm::open_telling(&opened.data_dir, settings, &recovering)?;
             farm.index().put_meta(SERVER_NOTE, opened.server.as_bytes())?;
             let mut metrics = Metrics::new();
             let gate = match (&opened.gate, &certificates, role) {
@@ -104,7 +108,8 @@ impl Client {
             let scrub = Scrub::new(opened.scrub.pass(), note.as_deref(), scrub::now());
             Ok::<_, ClientError>((Arc::new(farm), certificates, metrics, gate, scrub, keys))
         });
-        let (farm, certificates, metrics, gate, scrub, mut keys) = opened.await??;
+        let opened = stop_by(&stop, || progress.cancel(), telling(None, progress, opened)).await?;
+        let (farm, certificates, metrics, gate, scrub, mut keys) = opened?;
         let remote = primary_at(&config.server, certificates.as_deref())?;
         let flusher = flusher(&config, certificates.clone()).map_err(ClientError::Flusher)?.map(Arc::new);
         let repos = config.repos.iter().map(|(name, settings)| {
@@ -129,6 +134,7 @@ impl Client {
             prune_owed: AtomicBool::default(),
             scrub,
             scrub_progress: Arc::new(Progress::paced(scrub::RATE)),
+            repair_progress: Arc::default(),
             failed_commits: Mutex::default(),
             news: Notify::new(),
             stop,
@@ -155,6 +161,7 @@ impl Client {
     pub(super) fn interrupt(&self) {
         self.repos.values().for_each(|repo| repo.progress.cancel());
         self.scrub_progress.cancel();
+        self.repair_progress.cancel();
     }
 
     /// How long generations are kept.
@@ -188,6 +195,17 @@ impl Repo {
     pub(super) fn idle(&self) {
         self.progress.begin(Phase::Idle, 0, 0);
     }
+}
+
+/// Does work to its end, and asks it to come to one as soon as `stop` is cancelled.
+pub(super) async fn stop_by<T>(stop: &CancellationToken, ask: impl FnOnce(), work: impl Future<Output = T>) -> T {
+    tokio::pin!(work);
+    tokio::select! {
+        biased;
+        done = &mut work => return done,
+        () = stop.cancelled() => ask(),
+    }
+    work.await
 }
 
 fn read_keys(name: &RepoName, repo: &ClientRepo) -> Result<Vec<VerifyingKey>, ClientError> {

@@ -72,7 +72,8 @@ impl Client {
             let needs = self.blocking(move |farm| needs(farm, &repo, commit, &patterns)).await?;
             let came = match needs {
                 Needs::Nothing(plan) => {
-                    let rebuilt = self.blocking(Farm::rebuild_replaced).await?;
+                    let progress = Arc::clone(progress);
+                    let rebuilt = self.blocking(move |farm| farm.rebuild_replaced(&progress)).await?;
                     if rebuilt > 0 {
                         tracing::warn!(rebuilt, "blobs that had been changed in place were fetched again");
                     }

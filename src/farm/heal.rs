@@ -5,12 +5,14 @@ use std::sync::atomic::AtomicU64;
 
 use super::index::Forget;
 use super::{BlobKey, BlobRecord, Farm, FarmError, SharedName, SharedTree};
-use crate::progress::Progress;
+use crate::progress::{Phase, Progress};
 use crate::values::{BlobId, Entry, TreeId, TreePath};
 
 impl Farm {
-    /// Builds every shared tree and generation anew that holds one of `blobs`, whose files must be right by now. Gives how many.
-    pub fn rebuild_holders(&self, blobs: &BTreeSet<BlobId>) -> Result<u64, FarmError> {
+    /// Builds every shared tree and generation anew that holds one of `blobs`, whose files must be right by now. Gives how many. Where `progress`
+    /// ends it, the next call of [`Farm::rebuild_replaced`] does the rest.
+    pub fn rebuild_holders(&self, blobs: &BTreeSet<BlobId>, progress: &Progress) -> Result<u64, FarmError> {
+        progress.begin(Phase::Building, 0, 0);
         let mut holders = Holders { farm: self, blobs, known: HashMap::new() };
         let mut trees = BTreeSet::new();
         for name in self.index.all_built()?.into_keys() {
@@ -18,13 +20,13 @@ impl Farm {
                 trees.insert(name);
             }
         }
-        let mut rebuilt = self.rebuild_trees(&trees)?;
+        let mut rebuilt = self.rebuild_trees(&trees, progress)?;
         for (repo, commit, record) in self.index.generations()? {
             let root = self.index.commit(&commit)?.map(|commit| commit.root.id);
             if let Some(root) = root
                 && holders.holds(root)?
             {
-                self.rebuild_generation(&repo, commit, &record)?;
+                self.rebuild_generation(&repo, commit, &record, progress)?;
                 rebuilt += 1;
             }
         }
@@ -34,16 +36,16 @@ impl Farm {
     }
 
     /// Builds everything anew that may hold a file which a blob had before it was replaced, in this run or the last. Gives how many.
-    pub fn rebuild_replaced(&self) -> Result<u64, FarmError> {
+    pub fn rebuild_replaced(&self, progress: &Progress) -> Result<u64, FarmError> {
         let mut blobs = self.index.replaced()?;
         blobs.extend(&self.pending.lock().expect("no holder of this lock panics").replaced);
-        if blobs.is_empty() { Ok(0) } else { self.rebuild_holders(&blobs) }
+        if blobs.is_empty() { Ok(0) } else { self.rebuild_holders(&blobs, progress) }
     }
 
     /// At a start: what was cut short while blob files were replaced. `renewed` are files that are not those of their records.
     ///
-    /// No failure is one of the start: what is live stays live, and fsck tells the rest.
-    pub(super) fn finish_healing(&self, renewed: &[BlobKey]) -> Result<(), FarmError> {
+    /// No failure but a stop is one of the start: what is live stays live, and fsck tells the rest.
+    pub(super) fn finish_healing(&self, renewed: &[BlobKey], progress: &Progress) -> Result<(), FarmError> {
         for key in renewed {
             // A file that was put in place is whole. Anything else was done by others, and counts as damaged.
             if self.hash_blob(*key)? == Some(key.id) {
@@ -51,7 +53,8 @@ impl Farm {
             }
         }
         self.settle()?;
-        match self.rebuild_replaced() {
+        match self.rebuild_replaced(progress) {
+            Err(FarmError::Cancelled) => return Err(FarmError::Cancelled),
             Ok(0) => {}
             Ok(rebuilt) => tracing::info!(rebuilt, "what was being healed when the last run ended is healed now"),
             Err(error) => tracing::error!(%error, "what was being healed when the last run ended is not; run fsck"),
@@ -72,13 +75,12 @@ impl Farm {
     }
 
     /// Builds these shared trees anew. Gives how many; those that the index does not know are left out.
-    pub fn rebuild_trees(&self, names: &BTreeSet<SharedName>) -> Result<u64, FarmError> {
-        let (linked, progress) = (AtomicU64::new(0), Progress::default());
-        let mut rebuilt = 0;
+    pub fn rebuild_trees(&self, names: &BTreeSet<SharedName>, progress: &Progress) -> Result<u64, FarmError> {
+        let (linked, mut rebuilt) = (AtomicU64::new(0), 0);
         for name in names {
             let Some(links) = self.index.built(name)? else { continue };
             let shared = SharedTree { tree: name.tree(), at: TreePath::root(), links };
-            self.build_shared(name, &shared, &linked, &progress)?;
+            self.build_shared(name, &shared, &linked, progress)?;
             rebuilt += 1;
         }
         self.settle()?;

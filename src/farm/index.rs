@@ -131,6 +131,13 @@ impl Index {
         self.db.iterator_cf(self.family(family), IteratorMode::Start).map(|item| item.map_err(FarmError::from))
     }
 
+    /// About how many records there are that a survey reads.
+    pub(super) fn estimate(&self) -> u64 {
+        let families = [TREES, COMMITS, BLOBS, BUILT, GENERATIONS, CHUNKS].into_iter();
+        let property = "rocksdb.estimate-num-keys";
+        families.filter_map(|family| self.db.property_int_value_cf(self.family(family), property).ok()?).sum()
+    }
+
     // ---- objects ----
 
     pub(super) fn put_trees(&self, trees: &[(TreeId, Vec<u8>)]) -> Result<(), FarmError> {

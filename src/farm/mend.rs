@@ -189,10 +189,10 @@ impl Farm {
     /// Builds a piece anew, in one step for everybody who looks. Gives whether anything is known of it.
     pub fn rebuild(&self, piece: &Piece) -> Result<bool, FarmError> {
         match piece {
-            Piece::Shared(name) => Ok(self.rebuild_trees(&BTreeSet::from([name.clone()]))? > 0),
+            Piece::Shared(name) => Ok(self.rebuild_trees(&BTreeSet::from([name.clone()]), &Progress::default())? > 0),
             Piece::Root(repo, commit) => {
                 let Some(record) = self.index.generation(repo, commit)? else { return Ok(false) };
-                self.rebuild_generation(repo, *commit, &record)?;
+                self.rebuild_generation(repo, *commit, &record, &Progress::default())?;
                 Ok(true)
             }
         }
@@ -206,7 +206,7 @@ impl Farm {
             if let Some(shared) = plan.missing.get(name) {
                 self.build_shared(name, shared, &AtomicU64::new(0), &Progress::default())?;
                 self.settle()?;
-                self.rebuild_generation(&repo, commit, &record)?;
+                self.rebuild_generation(&repo, commit, &record, &Progress::default())?;
             }
         }
         Ok(())

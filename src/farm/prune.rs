@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::generation::now;
 use super::index::Forget;
+use super::recover::step;
 use super::{BlobKey, Farm, FarmError, SharedName};
 use crate::progress::{Phase, Progress};
 use crate::values::{CommitId, Entry, RepoName, TreeId};
@@ -34,7 +35,7 @@ pub struct Pruned {
 
 impl Farm {
     /// Removes generations that no retention keeps, and what only they needed. Repos without a retention are left alone, and so are
-    /// the current and the pinned generation, whatever their age.
+    /// the current and the pinned generation, whatever their age. Where `progress` ends it, the next pruning, or the next start, does the rest.
     pub fn prune(&self, retentions: &BTreeMap<RepoName, Retention>, progress: &Progress) -> Result<Pruned, FarmError> {
         self.remove_litter()?;
         self.prune_old(retentions, progress).inspect_err(|_| self.note_litter())
@@ -48,9 +49,13 @@ impl Farm {
         if old.is_empty() {
             return Ok(Pruned::default());
         }
-        progress.begin(Phase::Pruning, 0, 0);
+        if progress.is_cancelled() {
+            return Err(FarmError::Cancelled);
+        }
+        progress.begin(Phase::Pruning, old.len() as u64, 0);
         self.index.forget(&Forget { generations: old.clone(), ..Forget::default() })?;
         for (repo, commit) in &old {
+            step(progress)?;
             let generations = self.generations_dir(repo)?;
             self.discard(&generations, commit.to_string().as_str())?;
         }
@@ -87,14 +92,15 @@ impl Farm {
             commits.extend(id.ok().filter(|id| !needed.commits.contains(id)));
         }
         let forget = Forget { built, blobs, chunks, trees, commits, ..Forget::default() };
+        progress.expect((forget.built.len() + forget.blobs.len()) as u64, 0);
         self.index.forget(&forget)?;
         for name in &forget.built {
+            step(progress)?;
             self.discard(&self.trees, name.as_str())?;
-            progress.advance(1, 0);
         }
         for key in &forget.blobs {
+            step(progress)?;
             self.discard_blob(*key)?;
-            progress.advance(1, 0);
         }
         Ok((forget.built.len() as u64, forget.blobs.len() as u64))
     }

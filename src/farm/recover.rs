@@ -8,14 +8,20 @@ use super::index::Forget;
 use super::layout::{ENVIRONMENTS_LINK, environments_link};
 use super::{BlobKey, Farm, FarmError, GenerationRecord, SharedName};
 use crate::disk::Kind;
-use crate::progress::Progress;
+use crate::progress::{Phase, Progress};
 use crate::values::{CommitId, RepoName};
 
 pub(super) const PATH: &str = "path";
 
 impl Farm {
     /// Removes what the index does not vouch for, and rebuilds the generations of a data directory that was moved.
-    pub(super) fn recover(&self) -> Result<(), FarmError> {
+    pub(super) fn recover(&self, progress: &Progress) -> Result<(), FarmError> {
+        let recovered = self.recover_all(progress);
+        progress.begin(Phase::Idle, 0, 0);
+        recovered
+    }
+
+    fn recover_all(&self, progress: &Progress) -> Result<(), FarmError> {
         let generations = self.index.generations()?;
         let vouched: BTreeSet<(RepoName, CommitId)> =
             generations.iter().map(|(repo, commit, _)| (repo.clone(), *commit)).collect();
@@ -27,11 +33,11 @@ impl Farm {
             );
             return Ok(());
         }
-        let renewed = self.remove_unvouched(&generations, &vouched)?;
+        let renewed = self.remove_unvouched(&generations, &vouched, progress)?;
         self.forget_vanished(&generations)?;
-        self.follow_move(&generations)?;
+        self.follow_move(&generations, progress)?;
         self.link_environments(&generations)?;
-        self.finish_healing(&renewed)
+        self.finish_healing(&renewed, progress)
     }
 
     /// Says that something may stand in its place that no record names: what was being built or removed when a call failed.
@@ -49,7 +55,7 @@ impl Farm {
         let generations = self.index.generations()?;
         let vouched = generations.iter().map(|(repo, commit, _)| (repo.clone(), *commit)).collect();
         if !self.shows_something_unknown(&vouched)? {
-            self.remove_unvouched(&generations, &vouched)?;
+            self.remove_unvouched(&generations, &vouched, &Progress::default())?;
         }
         self.littered.store(false, Ordering::Relaxed);
         Ok(())
@@ -76,6 +82,7 @@ impl Farm {
         &self,
         generations: &[(RepoName, CommitId, GenerationRecord)],
         vouched: &BTreeSet<(RepoName, CommitId)>,
+        progress: &Progress,
     ) -> Result<Vec<BlobKey>, FarmError> {
         for repo in self.known_repos()? {
             let dir = self.generations_dir(&repo)?;
@@ -86,17 +93,19 @@ impl Farm {
                 }
             }
         }
-        let built = self.index.all_built()?;
+        let (built, blobs) = (self.index.all_built()?, self.index.blobs()?);
+        progress.begin(Phase::Recovering, (built.len() + blobs.len()) as u64, 0);
         // A tree that a generation links to stays, whatever became of its record: Puppet reads it, and it is built anew with the next plan.
         let mut needed: BTreeSet<&SharedName> = built.values().flatten().map(|(_, name)| name).collect();
         needed.extend(generations.iter().flat_map(|(_, _, record)| &record.shared).map(|(_, name)| name));
         for entry in self.trees.list()? {
+            step(progress)?;
             let name = SharedName::parse(entry.name.as_bytes());
             if !name.is_some_and(|name| built.contains_key(&name) || needed.contains(&name)) {
                 self.trees.remove_all(&entry.name)?;
             }
         }
-        let (blobs, mut renewed) = (self.index.blobs()?, Vec::new());
+        let mut renewed = Vec::new();
         for shard in self.blobs.list()? {
             if self.blobs.stat(&shard.name)?.kind != Kind::Dir {
                 self.blobs.remove_all(&shard.name)?;
@@ -104,6 +113,7 @@ impl Farm {
             }
             let dir = self.blobs.open_dir(&shard.name)?;
             for entry in dir.list()? {
+                step(progress)?;
                 let key = BlobKey::parse(entry.name.as_bytes());
                 let known = key.filter(|key| key.dir_name().as_bytes() == shard.name.as_bytes());
                 match known.and_then(|key| Some((key, blobs.get(&key)?))) {
@@ -133,7 +143,11 @@ impl Farm {
     }
 
     /// Roots hold absolute links: in a data directory that was moved, they are built anew before anything else.
-    fn follow_move(&self, generations: &[(RepoName, CommitId, GenerationRecord)]) -> Result<(), FarmError> {
+    fn follow_move(
+        &self,
+        generations: &[(RepoName, CommitId, GenerationRecord)],
+        progress: &Progress,
+    ) -> Result<(), FarmError> {
         let path = self.data.path.as_os_str().as_bytes();
         let before = self.index.meta(PATH)?;
         if before.as_deref() == Some(path) {
@@ -141,8 +155,9 @@ impl Farm {
         }
         if before.is_some() {
             tracing::info!(path = %self.data.path.display(), "the data directory was moved; building its generations anew");
+            progress.begin(Phase::Building, 0, 0);
             for (repo, commit, record) in generations {
-                self.rebuild_generation(repo, *commit, record)?;
+                self.rebuild_generation(repo, *commit, record, progress)?;
             }
         }
         self.index.put_meta(PATH, path)
@@ -174,17 +189,24 @@ impl Farm {
         repo: &RepoName,
         id: CommitId,
         record: &GenerationRecord,
+        progress: &Progress,
     ) -> Result<(), FarmError> {
         let Some(commit) = self.index.commit(&id)? else { return Err(FarmError::CommitMissing(id)) };
         let plan = self.plan(id, &commit, &record.shared_dirs, None)?;
-        let (linked, progress) = (AtomicU64::new(0), Progress::default());
+        let linked = AtomicU64::new(0);
         for (name, shared) in &plan.missing {
-            self.build_shared(name, shared, &linked, &progress)?;
+            self.build_shared(name, shared, &linked, progress)?;
         }
-        self.build_generation(&plan, &linked, &progress)?;
+        self.build_generation(&plan, &linked, progress)?;
         // Building it is not deploying it: when it was current stays noted.
         let built = self.index.generation(repo, &id)?.ok_or(FarmError::GenerationMissing(id))?;
         let GenerationRecord { built: first, deployed, .. } = *record;
         self.index.put_generation(repo, id, &GenerationRecord { built: first, deployed, ..built })
     }
+}
+
+/// Counts one thing that is looked at or removed, and ends the job where that was asked for.
+pub(super) fn step(progress: &Progress) -> Result<(), FarmError> {
+    progress.advance(1, 0);
+    if progress.is_cancelled() { Err(FarmError::Cancelled) } else { Ok(()) }
 }

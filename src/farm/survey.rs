@@ -78,6 +78,7 @@ impl Survey {
             if progress.is_cancelled() {
                 return Err(FarmError::Cancelled);
             }
+            progress.advance(1, 0);
             self.records += 1;
             if take(self, &key, &value).is_none() {
                 self.flaws.push(Flaw::Record { family, key: index::hex(&key) });
@@ -91,6 +92,7 @@ impl Index {
     /// Reads everything, and verifies every object.
     pub fn survey(&self, progress: &Progress) -> Result<Survey, FarmError> {
         let mut survey = Survey::default();
+        progress.expect(self.estimate(), 0);
         survey.read(self, index::TREES, progress, |survey, key, value| {
             let id = TreeId::from_bytes(key.try_into().ok()?);
             match codec::decode_tree(value) {

@@ -10,12 +10,12 @@ use rayon::Scope;
 use super::leave_out::LeaveOut;
 use super::look::names;
 use super::trouble::{Trouble, Troubles, lock};
-use super::work::{open_staging, pool};
+use super::work::{last_totals, open_staging, pool};
 use super::{IngestError, Repo};
 use crate::disk::{Dir, Kind, stat_of};
 use crate::progress::{Phase, Progress};
 use crate::store::{CommitGuard, ReadStore, Store, StoreError, StoredBlob};
-use crate::values::{BlobId, Hasher, MAX_DEPTH, MAX_WHOLE_BLOB, TreePath};
+use crate::values::{BlobId, Hasher, MAX_DEPTH, MAX_WHOLE_BLOB, Totals, TreePath};
 
 /// Reads all of staging and stores those of its files that are `wanted`, or have a wanted chunk, in place of what the store has; answers
 /// which ids those were. What cannot be read, or changes meanwhile, repairs nothing and is passed over: another file may have the same
@@ -26,7 +26,8 @@ pub fn repair(
     wanted: &BTreeSet<BlobId>,
     progress: &Progress,
 ) -> Result<BTreeSet<BlobId>, IngestError> {
-    progress.begin(Phase::Checking, 0, 0);
+    let Totals { files, bytes, .. } = last_totals(store, repo);
+    progress.begin(Phase::Checking, files, bytes);
     let leave_out = LeaveOut::new(&repo.name, &repo.ignore)?;
     let staging = open_staging(repo)?;
     let guard = store.begin_commit(&repo.name);

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use super::leave_out::LeaveOut;
 use super::look::{names, target};
 use super::repair::hash;
-use super::work::open_staging;
+use super::work::{last_totals, open_staging};
 use super::{IngestError, Repo};
 use crate::codec::{MAX_TREE_BYTES, encode_tree};
 use crate::disk::{Dir, Kind, stat_of};
 use crate::progress::{Phase, Progress};
 use crate::store::{CommitGuard, Store};
-use crate::values::{Entry, MAX_DEPTH, Name, Subtree, Tree, TreeId, TreePath};
+use crate::values::{Entry, MAX_DEPTH, Name, Subtree, Totals, Tree, TreeId, TreePath};
 
 /// Reads all of staging and stores those of its directories that are `wanted`, in place of what the store has; answers which. What cannot
 /// be read, or is no part of any commit, restores nothing and is passed over.
@@ -21,7 +21,8 @@ pub fn restore_trees(
     wanted: &BTreeSet<TreeId>,
     progress: &Progress,
 ) -> Result<BTreeSet<TreeId>, IngestError> {
-    progress.begin(Phase::Checking, 0, 0);
+    let Totals { files, bytes, .. } = last_totals(store, repo);
+    progress.begin(Phase::Checking, files, bytes);
     let mut staging = open_staging(repo)?;
     let leave_out = LeaveOut::new(&repo.name, &repo.ignore)?;
     let guard = store.begin_commit(&repo.name);

@@ -14,8 +14,8 @@ use super::warnings::Warnings;
 use super::{IngestError, Repo};
 use crate::disk::{Dir, DiskError};
 use crate::progress::Progress;
-use crate::store::{CommitGuard, Store};
-use crate::values::{Name, TreePath};
+use crate::store::{CommitGuard, ReadStore, Store};
+use crate::values::{Name, Totals, TreePath};
 
 /// More threads than these wait for each other in the kernel, and each keeps directories open.
 const MOST_THREADS: usize = 8;
@@ -99,6 +99,12 @@ pub(super) fn pool() -> Result<&'static ThreadPool, IngestError> {
     let builder = ThreadPoolBuilder::new().num_threads(threads).thread_name(|at| format!("ingest-{at}"));
     let built = builder.build()?;
     Ok(POOL.get_or_init(|| built))
+}
+
+/// What staging held when it was committed last: about what a walk of it will come by.
+pub(super) fn last_totals(store: &Store, repo: &Repo) -> Totals {
+    let head = store.head(&repo.name).ok().flatten().and_then(|head| store.commit(&head).ok().flatten());
+    head.map(|commit| commit.root.totals).unwrap_or_default()
 }
 
 /// Opens the staging directory of a repo.

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{LONG, ProtocolError, QUICK, Remote, RemoteError};
+use crate::progress::Snapshot;
 use crate::wire::api::{ClientReport, FsckHold, PinRequest, PrimaryStatus, SyncRequest};
 
 /// The longest line that a hold begins with, in bytes: a path in JSON.
@@ -65,6 +66,11 @@ impl Remote {
             Ok(hold) => Ok(Hold { hold, response }),
             Err(error) => Err(self.protocol(ProtocolError::Document(error))),
         }
+    }
+
+    /// How far a daemon's repair is.
+    pub async fn repair_progress(&self) -> Result<Snapshot, RemoteError> {
+        self.json(self.get(&["repair"])?, QUICK).await
     }
 
     /// Has a daemon repair what fsck found; the outcomes stand in the order of the findings.

@@ -17,6 +17,7 @@ use crate::http::{Item, Json, Nothing, Query, Refusal, chain};
 use crate::ingest::{self, IngestError};
 use crate::progress::{Phase, Snapshot};
 use crate::store::{ReadStore, StoreError};
+use crate::telling::telling;
 use crate::values::CommitId;
 use crate::wire::api::{CommitAnswer, CommitInfo, CommitRequest, History, RepoInfo, Repos, RollbackRequest};
 
@@ -88,6 +89,7 @@ async fn under_turn(
     work: impl FnOnce(&Primary, &RepoState) -> Result<CommitAnswer, IngestError> + Send + 'static,
 ) -> Result<CommitAnswer, Refusal> {
     let turn = repo.turn().await;
+    let (progress, name) = (Arc::clone(&repo.progress), repo.name().clone());
     let job = move |primary: &Primary| {
         let _turn = turn;
         let result = work(primary, &repo);
@@ -98,7 +100,10 @@ async fn under_turn(
         announced?;
         Ok(answer)
     };
-    primary.blocking(job).await
+    let worker = Arc::clone(primary);
+    // The log is told of it also where the caller is gone.
+    let task = primary.jobs.spawn(async move { telling(Some(&name), &progress, worker.blocking(job)).await });
+    task.await.unwrap_or_else(|error| Err(Refusal::internal(&error)))
 }
 
 fn note(primary: &Primary, repo: &RepoState, result: &Result<CommitAnswer, IngestError>) {
@@ -185,7 +190,7 @@ pub(super) async fn progress(
     _: Query<Nothing>,
 ) -> axum::Json<Snapshot> {
     let commit = repo.progress.snapshot();
-    axum::Json(if commit.phase == Phase::Idle { primary.gc_progress.snapshot() } else { commit })
+    axum::Json(if commit.phase == Phase::Idle { primary.gc.snapshot() } else { commit })
 }
 
 fn tags_by_commit(primary: &Primary, repo: &RepoState) -> Result<BTreeMap<CommitId, Vec<String>>, StoreError> {

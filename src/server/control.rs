@@ -12,7 +12,7 @@ use super::state::{RepoState, Shared};
 use crate::findings::{Outcome, PrimaryFinding};
 use crate::http::{Json, Nothing, Query, Refusal, chain, hold_answer};
 use crate::ingest;
-use crate::progress::Progress;
+use crate::progress::{Phase, Snapshot};
 use crate::store::GcHold;
 use crate::wire::api::{FsckHold, PrimaryStatus};
 
@@ -21,7 +21,7 @@ const FINDINGS: usize = 64 << 20;
 
 /// The socket's routes.
 pub(super) fn routes() -> Router<Shared> {
-    let repair = post(repair).layer(DefaultBodyLimit::max(FINDINGS));
+    let repair = get(repair_progress).post(repair).layer(DefaultBodyLimit::max(FINDINGS));
     Router::new().route("/status", get(status)).route("/fsck", post(fsck)).route("/repair", repair)
 }
 
@@ -50,9 +50,17 @@ async fn repair(
 ) -> Result<axum::Json<Vec<Outcome>>, Refusal> {
     let healed = primary.blocking(move |primary| {
         let repos: Vec<_> = primary.repos.values().map(|repo| repo.source.clone()).collect();
-        Ok(ingest::heal(&primary.store, &repos, findings, &Progress::default()))
+        let _unshared = primary.streams.changing();
+        let outcomes = ingest::heal(&primary.store, &repos, findings, &primary.repair_progress);
+        primary.repair_progress.begin(Phase::Idle, 0, 0);
+        Ok(outcomes)
     });
     Ok(axum::Json(healed.await?))
+}
+
+/// How far that is.
+async fn repair_progress(State(primary): State<Shared>, _: Query<Nothing>) -> axum::Json<Snapshot> {
+    axum::Json(primary.repair_progress.snapshot())
 }
 
 /// A copy of the store, and GC held off; both end when it is dropped.

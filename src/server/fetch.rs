@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -13,8 +14,10 @@ use super::access::Allowed;
 use super::extract::Repo;
 use super::pack::{self, Fetch, PackError, Sent};
 use super::resolve::commit_of;
-use super::state::{RepoState, Shared};
+use super::shared::{Asked, Lead, Way};
+use super::state::{Primary, RepoState, Shared};
 use super::stream::{self, BodyWriter};
+use super::turns::Turn;
 use crate::http::{Json, Nothing, Query, Refusal, chain, tree_path};
 use crate::store::Snapshot;
 use crate::values::{Commit, CommitId, TreePath};
@@ -30,18 +33,37 @@ pub(super) async fn fetch(
     Repo(repo): Repo,
     Allowed(rights): Allowed,
     _: Query<Nothing>,
-    Json(request): Json<FetchRequest>,
+    Json(FetchRequest { want, mut have }): Json<FetchRequest>,
 ) -> Result<Response, Refusal> {
+    have.truncate(MOST_HAVES);
+    let asked = Asked { want, have, repo: repo.name().clone() };
+    // Without a turn: it costs neither a thread nor memory.
+    if let Some(bytes) = primary.streams.find(&asked) {
+        return Ok(shared(&primary, bytes));
+    }
+    let turn = primary.turns.take(rights.known_as()).await;
+    let lead = match primary.streams.join(&asked).await {
+        Way::Shared(bytes) => return Ok(shared(&primary, bytes)),
+        Way::Lead(lead) => Some(lead),
+        Way::Alone => None,
+    };
     let counted = primary.metrics.fetches.clone();
     let job = move |snapshot: &Snapshot<'_>, begin: Begin| {
-        let checked = wanted(snapshot, &repo, &request.want)
-            .and_then(|want| Ok(Fetch::new(snapshot, want, &known(snapshot, &repo, &request.have)?)));
+        let checked = wanted(snapshot, &repo, &asked.want)
+            .and_then(|want| Ok(Fetch::new(snapshot, want, &known(snapshot, &repo, &asked.have)?)));
         begin.with(checked, |fetch, stream| {
             counted.inc();
             fetch.send(stream)
         });
     };
-    send(&primary, rights.known_as(), job).await
+    send(&primary, turn, lead, job).await
+}
+
+/// A fetch that somebody else was sent already.
+fn shared(primary: &Primary, bytes: Bytes) -> Response {
+    primary.metrics.fetches.inc();
+    primary.metrics.sent_bytes.inc_by(bytes.len() as u64);
+    ([(header::CONTENT_TYPE, STREAM_MEDIA_TYPE)], bytes).into_response()
 }
 
 /// `POST /v1/repos/{repo}/objects`.
@@ -72,7 +94,8 @@ pub(super) async fn objects(
             pack::send_objects(snapshot, &objects, stream)
         });
     };
-    send(&primary, rights.known_as(), job).await
+    let turn = primary.turns.take(rights.known_as()).await;
+    send(&primary, turn, None, job).await
 }
 
 /// A commit of this repo. One that is not stored is gone for good as far as anybody can tell: 410, so that the client asks for the head
@@ -88,7 +111,7 @@ fn wanted(source: &Snapshot<'_>, repo: &RepoState, id: &CommitId) -> Result<Comm
 /// The commits that a client has, as far as they are known here.
 fn known(source: &Snapshot<'_>, repo: &RepoState, ids: &[CommitId]) -> Result<Vec<Commit>, Refusal> {
     let mut commits = Vec::new();
-    for id in ids.iter().take(MOST_HAVES) {
+    for id in ids {
         commits.extend(commit_of(source, repo, id)?);
     }
     Ok(commits)
@@ -112,12 +135,12 @@ fn all_in_place(
 /// Runs `job` on a thread of its own; answers when it begins to send, or refuses.
 async fn send(
     primary: &Shared,
-    caller: Option<&str>,
+    turn: Turn,
+    lead: Option<Lead>,
     job: impl FnOnce(&Snapshot<'_>, Begin) + Send + 'static,
 ) -> Result<Response, Refusal> {
-    let turn = primary.streams.take(caller).await;
     let sent = primary.metrics.sent_bytes.clone();
-    let (writer, body) = stream::body(primary.cut.clone(), move |bytes| {
+    let (writer, body) = stream::body(primary.cut.clone(), lead, move |bytes| {
         sent.inc_by(bytes);
     });
     let (answer, answered) = oneshot::channel();
@@ -173,7 +196,9 @@ fn write(
         Err(PackError::Receiver(error)) => return Err(error),
         Err(error) => {
             tracing::error!(error = chain(&error), "a stream cannot be finished");
-            stream.fail(&told(&error))?
+            let mut writer = stream.fail(&told(&error))?;
+            writer.share_nothing();
+            writer
         }
     };
     writer.finish()

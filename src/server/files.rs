@@ -163,8 +163,8 @@ fn is_known(headers: &HeaderMap, id: BlobId) -> bool {
 
 /// A body with the content of a large blob. What goes wrong on the way breaks it before its announced length.
 async fn large(primary: &Shared, caller: Option<&str>, id: BlobId) -> Body {
-    let turn = primary.streams.take(caller).await;
-    let (mut writer, body) = stream::body(primary.cut.clone(), |_| ());
+    let turn = primary.turns.take(caller).await;
+    let (mut writer, body) = stream::body(primary.cut.clone(), None, |_| ());
     let shared = Arc::clone(primary);
     primary.jobs.spawn_blocking(move || {
         let _turn = turn;

@@ -17,6 +17,7 @@ use prometheus_client::registry::Registry;
 
 use super::state::Shared;
 use crate::http::{Nothing, Query, Refusal};
+use crate::progress::{Phase, Snapshot};
 use crate::scrub;
 use crate::values::RepoName;
 
@@ -66,6 +67,10 @@ pub(super) struct Metrics {
     head_sequence: Family<OfRepo, Gauge<u64, AtomicU64>>,
     commit_failing: Family<OfRepo, Gauge>,
     clients_behind: Family<OfRepo, Gauge>,
+    committing: Family<OfRepo, Gauge>,
+    commit_done: Family<OfRepo, Gauge<u64, AtomicU64>>,
+    commit_total: Family<OfRepo, Gauge<u64, AtomicU64>>,
+    collecting: Gauge,
     scrub: scrub::Metrics,
     http_requests: Family<HttpLabels, Counter>,
     /// Streams of a whole commit, begun.
@@ -96,6 +101,14 @@ impl Metrics {
         registry.register("commit_failing", "1 while the last commit was refused or failed", commit_failing.clone());
         let clients_behind = Family::default();
         registry.register("clients_behind", "Clients seen lately that do not run the head", clients_behind.clone());
+        let committing = Family::default();
+        registry.register("committing", "1 while a commit is under way", committing.clone());
+        let commit_done = Family::default();
+        registry.register("commit_files_done", "Files done in the commit's phase under way", commit_done.clone());
+        let commit_total = Family::default();
+        registry.register("commit_files_total", "How many there are in it, 0 where unknown", commit_total.clone());
+        let collecting = Gauge::default();
+        registry.register("collecting", "1 while GC is under way", collecting.clone());
         let http_requests = Family::default();
         registry.register("http_requests", "Requests answered", http_requests.clone());
         let fetches = Counter::default();
@@ -115,6 +128,10 @@ impl Metrics {
             head_sequence,
             commit_failing,
             clients_behind,
+            committing,
+            commit_done,
+            commit_total,
+            collecting,
             scrub,
             http_requests,
             fetches,
@@ -149,6 +166,13 @@ impl Metrics {
         drop(self.commits.get_or_create(&CommitLabels { repo: repo.to_string(), result: REFUSED }));
     }
 
+    fn set_progress(&self, repo: &RepoName, progress: &Snapshot) {
+        let of = OfRepo { repo: repo.to_string() };
+        self.committing.get_or_create(&of).set((progress.phase != Phase::Idle).into());
+        self.commit_done.get_or_create(&of).set(progress.files);
+        self.commit_total.get_or_create(&of).set(progress.total_files);
+    }
+
     fn set_behind(&self, repo: &RepoName, clients: i64) {
         self.clients_behind.get_or_create(&OfRepo { repo: repo.to_string() }).set(clients);
     }
@@ -160,8 +184,10 @@ pub(super) async fn show(State(primary): State<Shared>, _: Query<Nothing>) -> Re
     metrics.clients_seen.set(count(primary.clients.seen_lately()));
     for (name, repo) in &primary.repos {
         metrics.set_failing(name, repo.failure.get().is_some());
+        metrics.set_progress(name, &repo.progress.snapshot());
         metrics.set_behind(name, count(primary.clients.behind(name, repo.head_id())));
     }
+    metrics.collecting.set((primary.gc.snapshot().phase != Phase::Idle).into());
     metrics.scrub.set(primary.scrub.status().as_ref());
     let mut text = String::new();
     encode(&mut text, &metrics.registry).map_err(|error| Refusal::internal(&error))?;

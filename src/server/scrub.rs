@@ -55,6 +55,7 @@ fn heal(primary: &Primary, findings: Vec<Finding>) -> Vec<Outcome> {
         return Vec::new();
     }
     let repos: Vec<_> = primary.repos.values().map(|repo| repo.source.clone()).collect();
+    let _unshared = primary.streams.changing();
     let outcomes = ingest::heal(&primary.store, &repos, findings, &primary.scrub_repair);
     scrub::log(&outcomes);
     outcomes

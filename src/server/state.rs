@@ -15,7 +15,9 @@ use super::ServeError;
 use super::access::{Guard, Rights};
 use super::clients::Clients;
 use super::failed::Failure;
+use super::gc::Collecting;
 use super::metrics::Metrics;
+use super::shared::Streams;
 use super::turns::Turns;
 use crate::config::{PrimaryConfig, PrimaryRepo};
 use crate::datadir::{DataDir, Kind};
@@ -52,15 +54,19 @@ pub(super) struct Primary {
     /// The counters.
     pub(super) metrics: Metrics,
     /// Leave to write a stream.
-    pub(super) streams: Turns,
+    pub(super) turns: Turns,
+    /// Streams that many ask for.
+    pub(super) streams: Arc<Streams>,
     /// Cancelled when the primary is to stop: who waits for something to happen waits no more.
     pub(super) stopping: CancellationToken,
     /// Cancelled when it has waited long enough for what was under way.
     pub(super) cut: CancellationToken,
     /// Blocking work, which may outlive the request that asked for it.
     pub(super) jobs: TaskTracker,
-    /// How far GC is, and the way to end it.
-    pub(super) gc_progress: Progress,
+    /// The GC under way.
+    pub(super) gc: Collecting,
+    /// How far a repair is that somebody asked for, and the way to end it.
+    pub(super) repair_progress: Progress,
     /// Which part of the store is read again when.
     pub(super) scrub: Scrub,
     /// The pace of that, and the way to end it.
@@ -113,11 +119,13 @@ impl Primary {
             data,
             repos,
             metrics,
-            streams: Turns::new(),
+            turns: Turns::new(),
+            streams: Arc::default(),
             stopping: CancellationToken::new(),
             cut: CancellationToken::new(),
             jobs: TaskTracker::new(),
-            gc_progress: Progress::default(),
+            gc: Collecting::default(),
+            repair_progress: Progress::default(),
             scrub,
             scrub_progress: Progress::paced(scrub::RATE),
             scrub_repair: Progress::default(),
@@ -170,7 +178,8 @@ impl Primary {
     /// Gives up what is still under way: streams break, commits and GC are cancelled.
     pub(super) fn cut_off(&self) {
         self.cut.cancel();
-        self.gc_progress.cancel();
+        self.gc.cancel();
+        self.repair_progress.cancel();
         for repo in self.repos.values() {
             repo.progress.cancel();
         }

@@ -8,8 +8,10 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::shared::Lead;
+
 /// How much is collected before it is handed on, in bytes.
-const PIECE: usize = 64 << 10;
+pub(super) const PIECE: usize = 64 << 10;
 
 /// How many pieces may wait to be sent.
 const WAITING: usize = 4;
@@ -28,6 +30,8 @@ pub(super) struct BodyWriter {
     pieces: mpsc::Sender<Piece>,
     runtime: Handle,
     collected: Vec<u8>,
+    /// For others too, as long as nothing was handed on.
+    lead: Option<Lead>,
     count: Box<dyn Fn(u64) + Send>,
     /// Bytes that were taken, and how long the job waited for that.
     taken: u64,
@@ -39,13 +43,19 @@ enum Piece {
     End,
 }
 
-/// A body and its writer. `count` is told how many bytes are handed on; `cut` ends the body at once, as an error.
-pub(super) fn body(cut: CancellationToken, count: impl Fn(u64) + Send + 'static) -> (BodyWriter, Body) {
+/// A body and its writer. `count` is told how many bytes are handed on; `cut` ends the body at once, as an error; with `lead`, a body of one piece is
+/// shared.
+pub(super) fn body(
+    cut: CancellationToken,
+    lead: Option<Lead>,
+    count: impl Fn(u64) + Send + 'static,
+) -> (BodyWriter, Body) {
     let (sender, receiver) = mpsc::channel(WAITING);
     let writer = BodyWriter {
         pieces: sender,
         runtime: Handle::current(),
         collected: Vec::with_capacity(PIECE),
+        lead,
         count: Box::new(count),
         taken: 0,
         waited: Duration::ZERO,
@@ -72,8 +82,16 @@ pub(super) fn body(cut: CancellationToken, count: impl Fn(u64) + Send + 'static)
 impl BodyWriter {
     /// Sends what is left and says that the body is whole.
     pub(super) fn finish(mut self) -> io::Result<()> {
+        if let Some(lead) = self.lead.take() {
+            lead.share(Bytes::copy_from_slice(&self.collected));
+        }
         self.flush()?;
         self.send(Piece::End)
+    }
+
+    /// What comes is for nobody else.
+    pub(super) fn share_nothing(&mut self) {
+        self.lead = None;
     }
 
     fn send(&mut self, piece: Piece) -> io::Result<()> {
@@ -108,6 +126,9 @@ impl Write for BodyWriter {
         if self.collected.is_empty() {
             return Ok(());
         }
+        if let Some(lead) = self.lead.take() {
+            lead.too_large();
+        }
         let piece = std::mem::replace(&mut self.collected, Vec::with_capacity(PIECE));
         (self.count)(piece.len() as u64);
         self.send(Piece::Bytes(piece.into()))
@@ -122,7 +143,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_written_arrives_and_is_counted() {
         let (counted, counts) = std::sync::mpsc::channel();
-        let (mut writer, body) = body(CancellationToken::new(), move |bytes| counted.send(bytes).unwrap());
+        let (mut writer, body) = body(CancellationToken::new(), None, move |bytes| counted.send(bytes).unwrap());
         let content: Vec<u8> = (0..1_000_000u32).map(|number| number as u8).collect();
         let sent = content.clone();
         let job = tokio::task::spawn_blocking(move || {
@@ -156,14 +177,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_job_that_dies_breaks_the_body_instead_of_ending_it() {
-        let (writer, body) = body(CancellationToken::new(), |_| ());
+        let (writer, body) = body(CancellationToken::new(), None, |_| ());
         drop(writer);
         assert!(body.collect().await.is_err());
     }
 
     #[tokio::test]
     async fn a_receiver_that_goes_away_ends_the_job() {
-        let (mut writer, body) = body(CancellationToken::new(), |_| ());
+        let (mut writer, body) = body(CancellationToken::new(), None, |_| ());
         drop(body);
         let job = tokio::task::spawn_blocking(move || writer.write_all(&[0; PIECE]));
         assert_eq!(job.await.unwrap().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
@@ -172,7 +193,7 @@ mod tests {
     #[tokio::test]
     async fn a_cut_ends_a_body_that_nobody_finishes() {
         let cut = CancellationToken::new();
-        let (_writer, body) = body(cut.clone(), |_| ());
+        let (_writer, body) = body(cut.clone(), None, |_| ());
         cut.cancel();
         assert!(body.collect().await.is_err());
     }

@@ -64,12 +64,17 @@ impl Store {
     /// Removes what `plan` does not keep, and gives the space back to the file system. Commits wait only while it removes; a snapshot that
     /// is older keeps its objects, and their space.
     ///
+    /// `progress` can end it while it looks; once it removes, it goes on to the end.
+    ///
     /// [`StoreError::Held`] while a [`super::GcHold`] lives or another GC runs.
     pub fn gc(&self, plan: &GcPlan, progress: &Progress) -> Result<GcReport, StoreError> {
         let turn = self.gate.collect().ok_or(StoreError::Held)?;
-        progress.begin(Phase::Pruning, 0, 0);
+        // The trees are come by twice: as what commits reach, and one after the other.
+        let (trees, blobs) = (self.estimate(Family::Trees), self.estimate(Family::Blobs));
+        progress.begin(Phase::Checking, trees.saturating_mul(2).saturating_add(blobs), 0);
         let garbage = Garbage::find(self, plan, progress)?;
         let report = garbage.sweep(self, plan, progress, &turn.sweep().ok_or(StoreError::Held)?)?;
+        progress.begin(Phase::Compacting, 0, 0);
         for (family, removed) in
             [(Family::Commits, report.commits), (Family::Trees, report.trees), (Family::Blobs, report.blobs)]
         {
@@ -136,12 +141,17 @@ impl Garbage {
         progress: &Progress,
         _nobody_commits: &SweepTurn<'_>,
     ) -> Result<GcReport, StoreError> {
+        // It may have waited for long until no commit was under way.
+        if progress.is_cancelled() {
+            return Err(StoreError::Cancelled);
+        }
         let naming = store.naming.lock().unwrap_or_else(PoisonError::into_inner);
         let commits = Commits::sort(store, plan)?;
         self.marked.add(store, &commits.kept, progress)?;
         let Self { marked, mut trees, mut blobs } = self;
         trees.retain(|id| !marked.trees.contains(id));
         blobs.retain(|(id, _)| !marked.blobs.contains(id));
+        progress.begin(Phase::Pruning, (trees.len() + blobs.len()) as u64, 0);
         let report = GcReport {
             commits: commits.gone.len() as u64,
             trees: trees.len() as u64,

@@ -78,6 +78,7 @@ impl<'a> Salvage<'a> {
             Store::of(DB::open_cf_descriptors(&family::database_options(), &path, family::descriptors()), &path)?;
         let mut saver = Saver { store: &store, progress, batch: WriteBatch::default(), saved: Saved::default() };
         let sources = sources(data, &mut saver.saved)?;
+        progress.expect(sources.iter().flat_map(estimates).sum(), 0);
         for source in &sources {
             saver.copy(source)?;
         }
@@ -123,6 +124,14 @@ fn sources(data: &DataDir, saved: &mut Saved) -> Result<Vec<DB>, StoreError> {
     let repaired = DB::repair(&rocksdb::Options::default(), tables.path()).and_then(|()| open_lenient(&tables));
     // Tables that not even the repair can read hold nothing for anybody.
     Ok(repaired.into_iter().collect())
+}
+
+/// About how many records of each family can be read there.
+fn estimates(source: &DB) -> impl Iterator<Item = u64> {
+    Family::ALL.into_iter().filter(|family| *family != Family::StatCache).filter_map(|family| {
+        let handle = source.cf_handle(family.name())?;
+        source.property_int_value_cf(handle, "rocksdb.estimate-num-keys").ok()?
+    })
 }
 
 /// Opens a copy with whatever families it has.
@@ -237,6 +246,9 @@ impl Saver<'_> {
         while let Some(id) = trees.pop() {
             if !seen.insert(id) {
                 continue;
+            }
+            if self.progress.is_cancelled() {
+                return Err(StoreError::Cancelled);
             }
             self.look_up(sources, Family::Trees, id.as_bytes())?;
             let Some(tree) = self.store.tree(&id)? else { continue };

@@ -186,7 +186,7 @@ fn a_client_follows_a_primary_over_tls_and_believes_no_other() {
     };
     let sync = |ssl: &Path| {
         let config = read_client(&write(primary.folder.path(), "client.toml", &settings(ssl))).unwrap();
-        primary.block_on(sceneshift::client::once(config, &Default::default()))
+        primary.block_on(sceneshift::client::once(config, &Default::default(), Default::default()))
     };
     // The same names, but another CA: neither believes the other.
     let strange = Ca::new(&primary.folder.path().join("strange"));

@@ -19,6 +19,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tls", &[]),
     // What systemd is told.
     ("notify", &[]),
+    // What the log is told of long work.
+    ("telling", &["values", "progress"]),
     // Stands alone, std and settings only: two small programs of `bin` take it in by its path, so that no database is linked.
     ("versioned_code", &[]),
     ("bin", &[]),
@@ -65,6 +67,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fsck",
             "scrub",
             "notify",
+            "telling",
             "signature",
         ],
     ),
@@ -89,6 +92,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "gate",
             "connections",
             "notify",
+            "telling",
             "fsck",
             "scrub",
             "signature",
@@ -143,7 +147,10 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("tracing_subscriber", &["cli"]),
-    ("tokio", &["notify", "connections", "http", "server", "client", "remote", "puppet", "gate", "cli", "main"]),
+    (
+        "tokio",
+        &["notify", "telling", "connections", "http", "server", "client", "remote", "puppet", "gate", "cli", "main"],
+    ),
     ("tokio_util", &["connections", "http", "server", "client", "remote", "puppet", "gate", "cli"]),
     ("bincode", &["codec"]),
     ("fastcdc", &["store"]),

@@ -27,5 +27,6 @@ mod passed_on;
 mod pause;
 mod plain;
 mod requests;
+mod rollback;
 mod runs;
 mod stress;

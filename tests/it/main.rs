@@ -18,6 +18,7 @@ mod hostile;
 mod large;
 mod listen;
 mod local;
+mod progress;
 mod r10k;
 mod real_server;
 mod rebuilt;

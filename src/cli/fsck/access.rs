@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::cli::error::CliError;
 use crate::cli::place::client_puppet;
 use crate::client;
@@ -10,19 +12,24 @@ use crate::datadir::{CONTROL_SOCKET, DataDir, Kind};
 use crate::findings::{ClientFinding, Finding, Outcome, PrimaryFinding};
 use crate::fsck::{self, Access, FsckError, Report};
 use crate::ingest::{self, Rebuilt};
-use crate::progress::Progress;
+use crate::progress::{Phase, Progress, Snapshot};
 use crate::remote::{Hold, Remote, RemoteError};
 use crate::store::Store;
 use crate::values::TreePath;
 
+/// What becomes of a repair that is no longer waited for.
+const GOES_ON: &str = "the daemon goes on with the repair; fsck shows later what is left";
+
 /// A data directory.
 pub(super) struct Place {
     data_dir: PathBuf,
+    /// Cancelled when a daemon is to be waited for no longer.
+    stop: CancellationToken,
 }
 
 impl Place {
-    pub(super) fn new(data_dir: &Path) -> Self {
-        Self { data_dir: data_dir.to_owned() }
+    pub(super) fn new(data_dir: &Path, stop: CancellationToken) -> Self {
+        Self { data_dir: data_dir.to_owned(), stop }
     }
 
     /// Checks it.
@@ -53,7 +60,11 @@ impl Place {
     /// Asks the daemon to hold still; `None` where nobody answers.
     async fn hold(&self) -> Result<Option<Hold>, CliError> {
         let Some(daemon) = self.daemon()? else { return Ok(None) };
-        match daemon.fsck_hold().await {
+        let held = tokio::select! {
+            () = self.stop.cancelled() => return Err(FsckError::Cancelled.into()),
+            held = daemon.fsck_hold() => held,
+        };
+        match held {
             Ok(hold) => Ok(Some(hold)),
             // A socket that a killed daemon left behind, or one that this user may not use: the lock tells which.
             Err(RemoteError::Unreachable { .. }) => Ok(None),
@@ -74,7 +85,11 @@ impl Place {
         progress: &Arc<Progress>,
     ) -> Result<Vec<Outcome>, CliError> {
         if let Some(daemon) = self.daemon()? {
-            match daemon.repair(&report.findings).await {
+            let repaired = tokio::select! {
+                () = self.stop.cancelled() => return Err(CliError::Interrupted { then: GOES_ON }),
+                repaired = daemon.repair(&report.findings) => repaired,
+            };
+            match repaired {
                 Err(RemoteError::Unreachable { .. }) => {}
                 answered => return Ok(answered?),
             }
@@ -83,10 +98,16 @@ impl Place {
             Kind::Primary => self.repair_primary(report, progress).await,
             Kind::Client => {
                 let findings = report.findings.iter().filter_map(as_client).collect();
-                Ok(client::repair_offline(&self.data_dir, server, client_puppet()?, findings, Arc::clone(progress))
-                    .await?)
+                let (puppet, progress, stop) = (client_puppet()?, Arc::clone(progress), self.stop.clone());
+                Ok(client::repair_offline(&self.data_dir, server, puppet, findings, progress, stop).await?)
             }
         }
+    }
+
+    /// How far the daemon's repair is; `None` where no daemon repairs.
+    pub(super) async fn repair_progress(&self) -> Option<Snapshot> {
+        let progress = self.daemon().ok()??.repair_progress().await.ok()?;
+        (progress.phase != Phase::Idle).then_some(progress)
     }
 
     /// Checks it. Where its database is damaged itself, and no daemon runs, what can be read of it is saved into a new one first.

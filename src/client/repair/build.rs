@@ -6,17 +6,19 @@ use super::key;
 use crate::farm::{Farm, FarmError, Piece, SharedName};
 use crate::findings::{ClientFinding, Holder};
 use crate::http::chain;
+use crate::progress::{Phase, Progress};
 
 /// Puts right what is made of objects and blobs.
 pub(super) struct Builder<'a> {
     farm: &'a Farm,
+    progress: &'a Progress,
     troubles: &'a mut Vec<String>,
 }
 
 impl<'a> Builder<'a> {
     /// Failures are told to `troubles`, in words.
-    pub(super) fn new(farm: &'a Farm, troubles: &'a mut Vec<String>) -> Self {
-        Self { farm, troubles }
+    pub(super) fn new(farm: &'a Farm, progress: &'a Progress, troubles: &'a mut Vec<String>) -> Self {
+        Self { farm, progress, troubles }
     }
 
     pub(super) fn build(&mut self, findings: &[ClientFinding]) {
@@ -39,6 +41,7 @@ impl<'a> Builder<'a> {
                 other => pieces.extend(piece(other)),
             }
         }
+        self.progress.begin(Phase::Checking, (in_doubt.len() + pieces.len()) as u64, 0);
         // Shared trees before roots, which lead to them.
         for name in in_doubt {
             self.attempt(|farm| if farm.is_vouched(&name)? { Ok(()) } else { farm.revouch(&name) });
@@ -56,6 +59,11 @@ impl<'a> Builder<'a> {
     }
 
     fn attempt(&mut self, work: impl FnOnce(&Farm) -> Result<(), FarmError>) {
+        self.progress.advance(1, 0);
+        // What is left is told with each finding.
+        if self.progress.is_cancelled() {
+            return;
+        }
         if let Err(error) = work(self.farm) {
             self.troubles.push(chain(&error));
         }

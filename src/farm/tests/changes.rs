@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, SystemTime};
 
 use crate::farm::testing::{TestFarm, seen};
-use crate::farm::{BlobKey, GenerationRecord, Retention};
+use crate::farm::{BlobKey, Farm, FarmError, FarmSettings, GenerationRecord, Retention};
 use crate::pause::Paused;
 use crate::progress::Progress;
 use crate::values::BlobId;
@@ -113,7 +114,7 @@ fn a_refetched_file_is_right_everywhere_once_its_holders_are_rebuilt() {
     writer.write(b"right").unwrap();
     writer.finish(BlobId::of(b"right"), &[false].into()).unwrap();
     farm.farm().settle().unwrap();
-    farm.farm().rebuild_holders(&[BlobId::of(b"right")].into()).unwrap();
+    farm.farm().rebuild_holders(&[BlobId::of(b"right")].into(), &Progress::default()).unwrap();
     assert_eq!(seen(&farm.current()), seen(&farm.staging()));
 }
 
@@ -131,7 +132,7 @@ fn a_refetched_file_whose_holders_were_not_rebuilt_is_right_everywhere_after_the
     // Here the power fails.
     farm.reopen();
     assert_eq!(seen(&farm.current()), seen(&farm.staging()));
-    assert_eq!(farm.farm().rebuild_replaced().unwrap(), 0, "it is done once");
+    assert_eq!(farm.farm().rebuild_replaced(&Progress::default()).unwrap(), 0, "it is done once");
 }
 
 #[test]
@@ -243,6 +244,60 @@ fn pruning_keeps_the_current_and_the_pinned_generation_and_removes_what_only_oth
     assert_eq!(count(&farm.data_dir().join("trees")), 3 * 2 + 1, "an environment and a module each, and the same one");
     farm.reopen();
     assert_eq!(fs::read(farm.current().join("environments/production/modules/a/init.pp")).unwrap(), b"two");
+}
+
+fn blob_files(farm: &TestFarm) -> usize {
+    let shards = fs::read_dir(farm.data_dir().join("blobs")).unwrap();
+    shards.map(|shard| count(&shard.unwrap().path())).sum()
+}
+
+/// Does work that is asked to stop as soon as it has counted something.
+fn stopped_early<T>(work: impl FnOnce(&Progress) -> T) -> T {
+    let (progress, done) = (Progress::default(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(SeqCst) && progress.snapshot().files == 0 {
+                std::hint::spin_loop();
+            }
+            progress.cancel();
+        });
+        let outcome = work(&progress);
+        done.store(true, SeqCst);
+        outcome
+    })
+}
+
+#[test]
+fn what_is_stopped_half_way_is_done_by_the_next_start_a_pruning_and_a_start_itself() {
+    let repo = TestFarm::repo();
+    let retention = BTreeMap::from([(repo.clone(), Retention { keep: 1, age: Duration::ZERO })]);
+    let mut stopped = 0;
+    for _ in 0..50 {
+        let mut farm = TestFarm::new();
+        (0..200)
+            .for_each(|at| farm.write(&format!("environments/production/old{}/{at}", at % 10), format!("old {at}")));
+        farm.deploy();
+        next_millisecond();
+        fs::remove_dir_all(farm.staging()).unwrap();
+        farm.write("environments/production/new", "new");
+        farm.deploy();
+        next_millisecond();
+        let pruned = stopped_early(|progress| farm.farm().prune(&retention, progress));
+        let files = blob_files(&farm);
+        stopped += u32::from(files > 1);
+        assert!(files == 1 || matches!(pruned, Err(FarmError::Cancelled)), "{pruned:?}");
+        farm.close();
+        let settings = FarmSettings::default();
+        let started = stopped_early(|progress| Farm::open_telling(&farm.data_dir(), settings, progress).map(drop));
+        assert!(matches!(started, Ok(()) | Err(FarmError::Cancelled)), "{started:?}");
+        farm.reopen();
+        assert_eq!(blob_files(&farm), 1, "what nothing needs is gone");
+        assert_eq!(fs::read(farm.current().join("environments/production/new")).unwrap(), b"new");
+        if stopped == 3 {
+            return;
+        }
+    }
+    panic!("no pruning was stopped half-way");
 }
 
 #[test]

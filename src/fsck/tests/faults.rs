@@ -20,7 +20,6 @@ use crate::client::{ClientError, once, run_until};
 use crate::config::{ClientConfig, read_client, read_primary};
 use crate::disk::faults::{Fault, Faults};
 use crate::farm::testing::{Seen, seen};
-use crate::progress::Progress;
 use crate::remote::{HeadAnswer, Remote, RemoteError};
 use crate::server::{ServeError, serve_on};
 use crate::values::RepoName;
@@ -113,7 +112,7 @@ impl Site {
     }
 
     fn once(&self) -> Result<ClientReport, ClientError> {
-        self.runtime.block_on(once(self.client(), &Arc::new(Progress::default())))
+        self.runtime.block_on(once(self.client(), &Arc::default(), Default::default()))
     }
 
     /// Stages another version: changed files, one that comes, one that goes.

@@ -109,7 +109,7 @@ fn what_a_running_daemon_adds_while_fsck_reads_is_nobodys_damage() {
     client.farm.write("environments/production/manifests/new.pp", "new");
     client.farm.deploy();
     let apache = client.farm.farm().index().all_built().unwrap().into_keys().collect();
-    client.farm.farm().rebuild_trees(&apache).unwrap();
+    client.farm.farm().rebuild_trees(&apache, &Progress::default()).unwrap();
     let access = Access::Checkpoint(checkpoint);
     let found = |access: &Access| check(&client.farm.data_dir(), access, &Progress::default()).unwrap().findings;
     assert_eq!(found(&access), []);

@@ -25,7 +25,7 @@ fn heals(what: &str, damage: impl FnOnce(&Client)) {
 
 fn repair(data_dir: &Path, found: Vec<ClientFinding>) -> Vec<crate::findings::Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(repair_offline(data_dir, None, None, found, Arc::default())).unwrap()
+    runtime.block_on(repair_offline(data_dir, None, None, found, Arc::default(), Default::default())).unwrap()
 }
 
 fn replace(path: &Path, make: impl FnOnce(&Path)) {

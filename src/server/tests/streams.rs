@@ -36,6 +36,34 @@ async fn a_fetch_sends_what_is_missing_in_one_stream() {
     assert!(metrics.as_str().unwrap().contains("sceneshift_fetches_total 3\n"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_the_same_is_sent_the_same_until_it_is_gone() {
+    let primary = Running::start().await;
+    primary.stage("environments/dev/manifests/site.pp", "the same in both");
+    let old = primary.commit_site("old").await;
+    let new = primary.commit_site("new").await;
+    let path = "/v1/repos/puppet-code/fetch";
+    let fetch = async |request: &serde_json::Value| {
+        let response = primary.send("POST", path, &request.to_string()).await;
+        (response.status().as_u16(), response.bytes().await.unwrap())
+    };
+    let change = json!({"want": new, "have": [old]});
+    let (first, second, third) = tokio::join!(fetch(&change), fetch(&change), fetch(&change));
+    assert_eq!((first.0, &first), (200, &second));
+    assert_eq!(first, third);
+    assert_ne!(fetch(&json!({"want": new})).await.1, first.1, "another lacks more");
+    let (_, metrics) = primary.get("/metrics").await;
+    assert!(metrics.as_str().unwrap().contains("sceneshift_fetches_total 4\n"), "also those that were packed once");
+
+    let other = primary.send("POST", "/v1/repos/other/fetch", &change.to_string()).await;
+    assert_eq!(other.status(), 410, "it is another repo's secret");
+    let all = json!({"want": old});
+    assert_eq!((fetch(&all).await.0, fetch(&all).await.0), (200, 200));
+    assert_eq!(primary.post("/v1/repos/puppet-code/gc", &json!({})).await.1["commits"], 1);
+    assert_eq!(fetch(&all).await.0, 410, "what GC has removed is sent to nobody");
+    assert_eq!(fetch(&change).await.0, 200);
+}
+
 /// Bytes that do not compress, so that a stream of them is larger than what may wait between the store and the receiver.
 fn noise(seed: u32, bytes: usize) -> Vec<u8> {
     let mut state = seed;

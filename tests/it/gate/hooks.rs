@@ -11,11 +11,11 @@ use crate::support::wait::until;
 const SOON: Duration = Duration::from_secs(30);
 
 /// Scripts that note when they were called, with what, and what was live then.
-struct Scripts(PathBuf);
+pub(super) struct Scripts(PathBuf);
 
 impl Scripts {
     /// In `folder`, for a client whose `current` is there. `pause` and `resume` are more lines of theirs.
-    fn write(folder: &Path, current: &Path, pause: &str, resume: &str) -> Self {
+    pub(super) fn write(folder: &Path, current: &Path, pause: &str, resume: &str) -> Self {
         for (name, more) in [("pause", pause), ("resume", resume)] {
             let live = current.join("environments/production/version");
             let text = format!(
@@ -29,7 +29,7 @@ impl Scripts {
         Self(folder.to_owned())
     }
 
-    fn settings(&self, timeout: &str) -> String {
+    pub(super) fn settings(&self, timeout: &str) -> String {
         let (pause, resume) = (self.0.join("pause"), self.0.join("resume"));
         format!(
             "pause = \"hooks\"\n[repos.puppet-code.hooks]\npause = [{pause:?}, \"host 1\"]\nresume = [{resume:?}, \"host 1\"]\ntimeout = {timeout:?}"
@@ -37,7 +37,7 @@ impl Scripts {
     }
 
     /// What was called since.
-    fn take_calls(&self) -> Vec<String> {
+    pub(super) fn take_calls(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.0.join("calls")).unwrap_or_default();
         let _ = std::fs::remove_file(self.0.join("calls"));
         text.lines().map(str::to_owned).collect()

@@ -39,6 +39,17 @@ impl Process {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
+    /// Waits until the program itself says what a signal does.
+    pub fn catches(&mut self, signal: Signal) {
+        until("the program minds the signal", START, || {
+            assert!(self.is_running(), "{} has ended already:\n{}", self.name, self.log());
+            let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+            let line = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+            let caught = u64::from_str_radix(line.trim(), 16).ok()?;
+            (caught >> (signal as u32 - 1) & 1 == 1).then_some(())
+        });
+    }
+
     pub fn signal(&mut self, signal: Signal) {
         // The number of one that has ended may be another's by now.
         assert!(self.is_running(), "{} has ended already:\n{}", self.name, self.log());
@@ -242,11 +253,7 @@ impl Site {
 
     /// What the primary tells Prometheus.
     pub fn metrics(&self) -> String {
-        let mut stream = std::net::TcpStream::connect(self.listen()).unwrap();
-        write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        text
+        get(self.listen(), "/metrics")
     }
 
     pub fn remote(&self) -> Remote {
@@ -266,6 +273,15 @@ impl Site {
         std::fs::write(&path, text).unwrap();
         path
     }
+}
+
+/// What a daemon answers over plain HTTP, head and all.
+pub fn get(address: impl std::net::ToSocketAddrs, path: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
 }
 
 /// Fails the test unless fsck finds nothing in a data directory.

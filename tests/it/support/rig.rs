@@ -188,7 +188,7 @@ impl Rig {
 
     /// The same, from a primary at another address.
     pub fn try_deploy_from(&self, server: &str) -> Result<ClientReport, ClientError> {
-        self.block_on(client::once(self.client_config_for(server), &Arc::new(Progress::default())))
+        self.block_on(client::once(self.client_config_for(server), &Arc::default(), CancellationToken::new()))
     }
 
     /// Runs something until the rig goes.

@@ -118,7 +118,7 @@ pub(super) fn sync(farm: &Farm, version: &Version) {
             write_blob(farm, version, id, &lacking);
         }
         if !came {
-            farm.rebuild_replaced().unwrap();
+            farm.rebuild_replaced(&Progress::default()).unwrap();
             farm.build(&plan, &Progress::default()).unwrap();
             return;
         }
