@@ -21,7 +21,7 @@ SHELL := /bin/bash
 SETUP = . scripts/setup.sh
 
 test:
-	@$(SETUP); cargo test --locked
+	@need="build guards"; $(SETUP); cargo test --locked
 
 test-puppet:
 	@need="build puppet"; $(SETUP); cargo test --locked --test it -- --ignored --test-threads=1 --nocapture real_server::
