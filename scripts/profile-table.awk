@@ -14,7 +14,7 @@ BEGIN {
     label["kernel"] = "kernel: the rest"
     label["hashing"] = "BLAKE3"
     label["rocksdb"] = "RocksDB"
-    label["compression"] = "zstd"
+    label["compression"] = "zstd, LZ4"
     label["allocation"] = "allocation"
     label["copying"] = "copying, comparing bytes"
     label["ours"] = "the rest of the program"

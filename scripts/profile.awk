@@ -1,4 +1,4 @@
-# Reads `perf script -F ip,sym,dso`: a stack for each sample, the innermost frame first. Prints lines of three fields, split by tabs:
+# Reads `perf script -F comm,ip,sym,dso`: for each sample a line with the thread's name, then its stack, the innermost frame first. Prints lines of three fields, split by tabs:
 #   part CATEGORY SAMPLES     where time went: what the kernel was asked for, or whose code ran
 #   symbol NAME SAMPLES       the innermost frame
 
@@ -56,7 +56,9 @@ function of_program(   name) {
 }
 
 /^[[:space:]]*$/ { classify(); next }
-{
+# A frame begins with an address and ends with a file.
+!/^[[:space:]]+[0-9a-f]+ .*\(.*\)$/ { classify(); watched = !/^[[:space:]]*(bash|date)[[:space:]]*$/; next }
+watched {
     # "  7f12 symbol (dso)"; the symbol may hold blanks.
     line = $0
     sub(/^[[:space:]]+/, "", line)

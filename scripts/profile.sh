@@ -128,14 +128,16 @@ along() { # PATH-NAME FILE PID ROUNDS COMMAND...
     note "$path" "$times" "$spent" && echo "$file" >>"$work/files"
 }
 
-alone() { # PATH-NAME FILE COMMAND...: a program that ends by itself
-    local path=$1 file=$2
-    shift 2
-    say "$path"
-    # Timed inside: perf takes a while to begin and to end.
-    perf record -q -e cpu-clock -F $frequency -g -o "$work/$file.perf" -- bash -c \
-        'began=$(date +%s%N); "${@:2}" >/dev/null || exit; echo $(($(date +%s%N) - began)) >"$1"' bash "$work/spent" "$@" >>"$work/perf.log" 2>&1 || fail "$path"
-    note "$path" 1 "$(cat "$work/spent")" && echo "$file" >>"$work/files"
+alone() { # PATH-NAME FILE ROUNDS COMMAND...: a program that ends by itself
+    local path=$1 file=$2 times=$3
+    shift 3
+    say "$path, $times times"
+    # Timed inside: perf takes a while to begin and to end. What the shell needs for it is left out of the sums.
+    # shellcheck disable=SC2016 # the inner shell's
+    perf record -q -e cpu-clock -F $frequency -g -o "$work/$file.perf" -- bash -c 'began=$(date +%s%N)
+        for ((round = 0; round < $2; round++)); do "${@:3}" >/dev/null || exit; done
+        echo $(($(date +%s%N) - began)) >"$1"' bash "$work/spent" "$times" "$@" >>"$work/perf.log" 2>&1 || fail "$path"
+    note "$path" "$times" "$(cat "$work/spent")" && echo "$file" >>"$work/files"
 }
 
 nothing() { :; }
@@ -173,7 +175,7 @@ along "commit, one file" edit "$primary" "$rounds" "$program" commit -r puppet-c
 
 before_round() { nothing; }
 watch serving "$primary"
-alone "first sync" first "$program" client --once --config "$work/client.toml"
+alone "first sync" first 1 "$program" client --once --config "$work/client.toml"
 unwatch
 note "first sync, primary" 1 "$(tail -n 1 "$work/paths" | cut -f3)" && echo serving >>"$work/files"
 
@@ -187,15 +189,15 @@ for pid in "$client" "$primary"; do
     wait "$pid" || fail "a daemon did not end well"
 done
 pids=()
-alone "fsck, client" fsck-client "$program" fsck "$disk/client"
-alone "fsck, primary" fsck-primary "$program" fsck "$disk/primary"
+alone "fsck, client" fsck-client 5 "$program" fsck "$disk/client"
+alone "fsck, primary" fsck-primary 5 "$program" fsck "$disk/primary"
 
 # ---- telling ----
 
 say "reading what perf recorded"
 paste "$work/paths" "$work/files" >"$work/all"
 while IFS=$'\t' read -r path times spent file; do
-    perf script -i "$work/$file.perf" -F ip,sym,dso --no-inline 2>/dev/null | awk -f scripts/profile.awk >"$work/$file.sums"
+    perf script -i "$work/$file.perf" -F comm,ip,sym,dso --no-inline 2>/dev/null | awk -f scripts/profile.awk >"$work/$file.sums"
     awk -v path="$path" -v times="$times" -v spent="$spent" 'BEGIN { FS = OFS = "\t"; print path, "times", times; print path, "spent", spent } { print path, $0 }' "$work/$file.sums"
 done <"$work/all" >"$work/sums"
 
@@ -203,15 +205,14 @@ done <"$work/all" >"$work/sums"
     echo
     echo "Written by \`make profile\` on $(date -u +%F), at commit $(git rev-parse --short HEAD), on $(nproc) cores, kernel $(uname -r | sed 's/-.*//'): $environments environments of Debian's modules," \
         "$(find "$staging" -type f | wc -l) files, on $medium, the cache warm. perf took $frequency samples a second of the daemon's (fsck: the program's) time on a CPU; what the kernel does in threads of its own is not in it." \
-        "The time in all holds the start of the command that asks, and waiting; on two CPUs it may be less than the CPU time."
+        "The time in all holds the start of the command that asks, and waiting; that of a sync begins with the commit's answer, when the client knows already. On two CPUs it may be less than the CPU time."
     echo
     awk -v frequency=$frequency -f scripts/profile-table.awk "$work/sums"
     echo
 } >"$work/table.md"
 
-if [ ! -e "$page" ]; then
-    printf '# Performance\n\n## Where the time goes\n\n<!-- profile: begin -->\n<!-- profile: end -->\n' >"$page"
-fi
+[ -e "$page" ] || printf '# Performance\n' >"$page"
+grep -q '<!-- profile: begin -->' "$page" || printf '\n## Where the time goes\n\n<!-- profile: begin -->\n<!-- profile: end -->\n' >>"$page"
 awk -v table="$work/table.md" '
     /<!-- profile: begin -->/ { print; while ((getline line < table) > 0) print line; skip = 1; next }
     /<!-- profile: end -->/ { skip = 0 }

@@ -29,9 +29,10 @@ const ONLY_WHEN_DEBUGGING: &str = "F_GETFD";
 
 /// Whether calls can be counted here; says why not.
 pub fn is_possible() -> bool {
-    let output = Command::new("strace").args(["-D", "-f", "-o", "/dev/null", "true"]).output();
+    let output = Command::new("strace").args(["-D", "-f", "-qq", "-o", "/dev/null", "true"]).output();
     let reason = match output {
-        Ok(output) if output.status.success() => return true,
+        // The status is that of `true`, also where nothing could be traced.
+        Ok(output) if output.status.success() && output.stderr.is_empty() => return true,
         Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         Err(error) => error.to_string(),
     };
