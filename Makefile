@@ -5,6 +5,7 @@
 # make window      how long a swap holds requests, beside a bare rename
 # make load        a primary with a thousand clients, ten thousand idle ones, and a crowd of bad ones; prints figures
 # make bench       benchmarks (release profile; ccache spares most of RocksDB)
+# make profile     where the time of each path goes, by perf; writes tables into docs/performance.md
 # make fuzz        every fuzz target for 15 seconds; scripts/fuzz.sh runs one for longer
 # make fuzz-build  the fuzz targets, built but not run
 # make torture     hours of kills, power cuts, sweeps and fuzzing; goes on where it was interrupted (ANEW=1 begins again), and writes what it
@@ -16,12 +17,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := test
-.PHONY: test test-puppet demo check window load bench fuzz fuzz-build torture vectors
+.PHONY: test test-puppet demo check window load bench profile fuzz fuzz-build torture vectors
 
 SETUP = . scripts/setup.sh
 
 test:
-	@$(SETUP); cargo test --locked
+	@need="build guards"; $(SETUP); cargo test --locked
 
 test-puppet:
 	@need="build puppet"; $(SETUP); cargo test --locked --test it -- --ignored --test-threads=1 --nocapture real_server::
@@ -41,6 +42,9 @@ load:
 
 bench:
 	@$(SETUP); cargo bench --locked --bench micro
+
+profile:
+	@need="build modules perf"; $(SETUP); cargo build --locked --release --bin sceneshift; scripts/profile.sh "$$CARGO_TARGET_DIR/release/sceneshift"
 
 fuzz-build:
 	@scripts/fuzz.sh build

@@ -1,7 +1,8 @@
 # Sourced by the Makefile, .ci/run and the scripts: what the build needs, and where it goes. Set `need` before, to
 # words of these: "build" (the default), "modules" (Puppet modules, where they are of use), "puppet" (a Puppet Server, an
 # agent and r10k, for the tests that need real ones), "disks" (what makes and breaks file systems, for the tests that need their own; without
-# it, or without root, these are skipped and say so).
+# it, or without root, these are skipped and say so), "guards" (what counts system calls, for the tests that bound them; skipped likewise),
+# "perf" (what watches where time goes, for profiles).
 #
 #   CARGO_TARGET_DIR   a folder outside the checkout, so that RocksDB (ten minutes of C++) survives `git clean`
 #   CC, CXX            through ccache, so that it survives a new profile, too
@@ -49,6 +50,17 @@ case " $need " in *" disks "*)
     setup_want xfsprogs setup_has mkfs.xfs
     setup_want xfsprogs setup_has xfs_io
     setup_want btrfs-progs setup_has mkfs.btrfs
+    ;;
+esac
+
+case " $need " in *" guards "*)
+    setup_want strace setup_has strace
+    ;;
+esac
+
+case " $need " in *" perf "*)
+    setup_want linux-perf setup_has perf
+    setup_want e2fsprogs setup_has mkfs.ext4
     ;;
 esac
 

@@ -90,7 +90,12 @@ pub(crate) struct Primary {
 
 impl Primary {
     pub(crate) fn new(estate: &Estate) -> Self {
-        let data = DataDir::open(&estate.beside("primary"), Kind::Primary).unwrap();
+        Self::at(estate, "primary")
+    }
+
+    /// One whose data directory has this name.
+    pub(crate) fn at(estate: &Estate, name: &str) -> Self {
+        let data = DataDir::open(&estate.beside(name), Kind::Primary).unwrap();
         let repo = Repo {
             name: repo_name(),
             staging_dir: estate.staging(),

@@ -8,6 +8,7 @@ mod architecture;
 mod cli;
 mod code_id;
 mod commands;
+mod costs;
 mod estate;
 mod examples;
 mod fleet;

@@ -7,6 +7,7 @@
 //! image.rs      file systems in files
 //! rig.rs        a primary and a client within this process: fast, for many small cases
 //! process.rs    real processes: for signals, memory, the command line
+//! strace.rs     system calls of real processes, counted
 //! proxy.rs      a wire between client and primary that can be cut
 //! upstream.rs   a scripted Puppet Server
 //! agent.rs      a client of the gate, byte by byte, plain or over TLS
@@ -33,6 +34,7 @@ pub mod random;
 pub mod rig;
 pub mod rot;
 pub mod shows;
+pub mod strace;
 pub mod tree;
 pub mod upstream;
 pub mod user;

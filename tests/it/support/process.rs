@@ -205,12 +205,17 @@ impl Site {
 
     /// Starts the primary, after the first time at the same port, and waits until it listens.
     pub fn start_primary(&self) -> Process {
+        self.start_primary_by(|command| command)
+    }
+
+    /// The same, by a command that is made of the usual one.
+    pub fn start_primary_by(&self, by: impl FnOnce(Command) -> Command) -> Process {
         let config = self.primary_settings_file();
         let mut command = sceneshift(&["serve", "--config"]);
         command.arg(config);
         let log = self.folder().join("primary.log");
         let _ = std::fs::remove_file(&log);
-        let mut process = Process::start("the primary", command, log);
+        let mut process = Process::start("the primary", by(command), log);
         let listening = process.listening().to_string();
         assert_eq!(self.listen.get_or_init(|| listening.clone()), &listening);
         process
@@ -223,11 +228,16 @@ impl Site {
 
     /// The same, with another address of the primary.
     pub fn start_client_of(&self, name: &str, server: &str) -> Process {
+        self.start_client_by(name, server, |command| command)
+    }
+
+    /// The same, by a command that is made of the usual one.
+    pub fn start_client_by(&self, name: &str, server: &str, by: impl FnOnce(Command) -> Command) -> Process {
         let mut command = sceneshift(&["client", "--config"]);
         command.arg(self.client_settings_file(name, server));
         let log = self.folder().join(format!("{name}.log"));
         let _ = std::fs::remove_file(&log);
-        let mut process = Process::start(name, command, log);
+        let mut process = Process::start(name, by(command), log);
         process.listening();
         process
     }
