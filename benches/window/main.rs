@@ -16,7 +16,7 @@ use sceneshift::gate::{Drain, Gate};
 use sceneshift::pause::{Paused, Scope};
 use sceneshift::progress::Progress;
 use sceneshift::puppet::Certificates;
-use sceneshift::values::{Author, Commit, CommitId, RepoName, Subtree, Totals, Tree, TreePath};
+use sceneshift::values::{Author, Commit, CommitId, RepoName, Subtree, Totals, Tree, TreeId, TreePath};
 
 const ROUNDS: usize = 2000;
 const MOST: f64 = 10.0;
@@ -68,7 +68,9 @@ fn shares(mut times: Vec<Duration>) -> [f64; 3] {
 
 /// A generation with nothing in it: what is swapped is a link, whatever it leads to.
 fn generation(farm: &Farm, repo: &RepoName, sequence: u64) -> CommitId {
-    let tree = farm.put_tree(&sceneshift::codec::encode_tree(&Tree::default())).expect("an empty tree");
+    let canonical = sceneshift::codec::encode_tree(&Tree::default());
+    let tree = TreeId::of(&canonical);
+    farm.put_trees(&[(tree, canonical)]).expect("an empty tree");
     let commit = Commit {
         repo: repo.clone(),
         root: Subtree { id: tree, totals: Totals::default() },
