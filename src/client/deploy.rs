@@ -212,8 +212,14 @@ impl Way {
             Pauser::Gate(gate, _) => Some(gate),
             Pauser::Nothing | Pauser::Hooks(_) => None,
         };
-        let live_before = swap.before().map(|before| live(farm, name, &before)).transpose()?;
-        let live_after = live(farm, name, &commit)?;
+        // What the gate says of each response.
+        let (live_before, live_after) = match gate {
+            Some(_) => {
+                let before = swap.before().map(|before| live(farm, name, &before)).transpose()?;
+                (before, Some(live(farm, name, &commit)?))
+            }
+            None => (None, None),
+        };
         let mut scope = change.clone();
         let mut owed_before = false;
         if let Some(flusher) = &self.flusher {
@@ -238,7 +244,7 @@ impl Way {
         let drained = began.elapsed();
         swap.make(&paused)?;
         if let Some(gate) = gate {
-            gate.set_live(name, Some(live_after));
+            gate.set_live(name, live_after);
         }
         let flushing = Instant::now();
         let unflushed = match self.flusher.as_ref().map(|flusher| self.runtime.block_on(flusher.flush(&scope))) {

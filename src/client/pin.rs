@@ -108,6 +108,6 @@ impl Client {
 fn previous(farm: &Farm, name: &RepoName) -> Result<Option<CommitId>, FarmError> {
     let current = farm.current(name)?;
     let generations = farm.generations(name)?.into_iter();
-    let mut deployed = generations.filter(|generation| generation.record.deployed > 0);
+    let mut deployed = generations.filter(|generation| generation.deployed > 0);
     Ok(deployed.find(|generation| Some(generation.commit) != current).map(|generation| generation.commit))
 }

@@ -141,7 +141,7 @@ fn show_again(farm: &Farm, repo: &RepoName) -> Result<(), FarmError> {
     if farm.current(repo)?.is_some() {
         return Ok(());
     }
-    let last = farm.generations(repo)?.into_iter().find(|generation| generation.record.deployed > 0);
+    let last = farm.generations(repo)?.into_iter().find(|generation| generation.deployed > 0);
     let Some(last) = last else { return Ok(()) };
     farm.owe_flush(repo, Scope::Everything)?;
     farm.prepare_swap(repo, &last.commit)?.make(&Paused::nothing())?;

@@ -80,9 +80,7 @@ fn status(farm: &Farm, name: &RepoName) -> Result<RepoStatus, FarmError> {
     Ok(RepoStatus {
         deployed,
         sequence: commit.map(|commit| commit.sequence),
-        deployed_at: current
-            .filter(|current| current.record.deployed > 0)
-            .map(|current| rfc3339(current.record.deployed)),
+        deployed_at: current.filter(|current| current.deployed > 0).map(|current| rfc3339(current.deployed)),
         head: state.head,
         pinned: state.pinned,
         generations: generations.iter().map(|generation| generation.commit).collect(),

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::ClientError;
 use super::receive::{Received, Wanted, receive};
 use super::state::Client;
-use crate::farm::{Farm, FarmError, GenerationRecord, MissingBlob, MissingTree, Plan, SharedDirs};
+use crate::farm::{Farm, FarmError, MissingBlob, MissingTree, Plan, SharedDirs};
 use crate::progress::{Phase, Progress};
 use crate::remote::{ObjectStream, encode_path};
 use crate::values::{BlobId, CommitId, MAX_DEPTH, RepoName};
@@ -145,8 +145,11 @@ fn needs(farm: &Farm, name: &RepoName, id: CommitId, shared: &SharedDirs) -> Res
     if !trees.is_empty() {
         return Ok(Needs::Trees(trees));
     }
-    let record: Option<&GenerationRecord> = before.as_ref().map(|generation| &generation.record);
-    let plan = farm.plan(id, &commit, shared, record)?;
+    let before = match before {
+        Some(before) => farm.index().generation(name, &before.commit)?,
+        None => None,
+    };
+    let plan = farm.plan(id, &commit, shared, before.as_ref())?;
     let mut missing = Vec::new();
     for (id, mut blob) in farm.missing_blobs(&plan)? {
         let mut lacking = std::collections::BTreeSet::new();

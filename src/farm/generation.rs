@@ -21,8 +21,10 @@ const SPARE: &str = ".current.new";
 pub struct Generation {
     /// Its commit.
     pub commit: CommitId,
-    /// What is known of it.
-    pub record: GenerationRecord,
+    /// When it was built, in milliseconds since 1970.
+    pub built: i64,
+    /// When it last became current, in milliseconds since 1970; 0 for never.
+    pub deployed: i64,
 }
 
 /// What a client remembers of a repo, besides its files.
@@ -133,10 +135,8 @@ impl Farm {
 
     /// The generations of a repo, the one that was current last first, those never deployed at the end.
     pub fn generations(&self, repo: &RepoName) -> Result<Vec<Generation>, FarmError> {
-        let all = self.index.generations()?.into_iter();
-        let mine = all.filter(|(other, ..)| other == repo);
-        let mut mine: Vec<_> = mine.map(|(_, commit, record)| Generation { commit, record }).collect();
-        mine.sort_by_key(|generation| std::cmp::Reverse((generation.record.deployed, generation.record.built)));
+        let mut mine = self.index.generations_of(repo)?;
+        mine.sort_by_key(|generation| std::cmp::Reverse((generation.deployed, generation.built)));
         Ok(mine)
     }
 
@@ -158,7 +158,7 @@ impl Farm {
         self.repo_dir(repo)?.sync()?;
         let record = self.index.generation(repo, &commit)?.ok_or(FarmError::GenerationMissing(commit))?;
         // Later than all before, also where the clock was set back: their order says what was live before.
-        let newest = self.generations(repo)?.first().map_or(0, |generation| generation.record.deployed);
+        let newest = self.generations(repo)?.first().map_or(0, |generation| generation.deployed);
         let deployed = now().max(newest.saturating_add(1));
         self.index.put_generation(repo, commit, &GenerationRecord { deployed, ..record })
     }

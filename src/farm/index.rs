@@ -7,7 +7,7 @@ use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, IteratorMode, Options, W
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{BlobKey, FarmError, Flaw, SharedDirs, SharedName};
+use super::{BlobKey, FarmError, Flaw, Generation, SharedDirs, SharedName};
 use crate::codec::{self, DecodeError, Reader, Writer};
 use crate::disk::seam::{self, Event};
 use crate::values::{BlobId, ChunkList, Commit, CommitId, RepoName, Tree, TreeId, TreePath};
@@ -21,6 +21,9 @@ pub(super) const GENERATIONS: &str = "generations";
 const STATE: &str = "state";
 pub(super) const META: &str = "meta";
 const FAMILIES: [&str; 8] = [TREES, COMMITS, BLOBS, CHUNKS, BUILT, GENERATIONS, STATE, META];
+
+/// What a generation's record is called.
+const GENERATION: &str = "a generation's record";
 
 /// Where the keys of `meta` begin that name a replaced blob.
 const REPLACED: &[u8] = b"replaced ";
@@ -246,6 +249,22 @@ impl Index {
             let damaged = |source| FarmError::Damaged { family: GENERATIONS, key: hex(&key), source };
             let (repo, commit) = parse_generation_key(&key).ok_or(DecodeError::Truncated("a key")).map_err(damaged)?;
             all.push((repo, commit, decode_generation(&value).map_err(damaged)?));
+        }
+        Ok(all)
+    }
+
+    /// The generations of a repo that are vouched for, in no order. Of each record no more is read than that: where there are hundreds of
+    /// environments, it names them all.
+    pub(super) fn generations_of(&self, repo: &RepoName) -> Result<Vec<Generation>, FarmError> {
+        let mut all = Vec::new();
+        for item in self.each(GENERATIONS) {
+            let (key, value) = item?;
+            let damaged = |source| FarmError::Damaged { family: GENERATIONS, key: hex(&key), source };
+            let (other, commit) = parse_generation_key(&key).ok_or(DecodeError::Truncated("a key")).map_err(damaged)?;
+            if other == *repo {
+                let (built, deployed) = Reader::new(GENERATION, &value).take().map_err(damaged)?;
+                all.push(Generation { commit, built, deployed });
+            }
         }
         Ok(all)
     }
@@ -523,7 +542,7 @@ fn encode_generation(record: &GenerationRecord) -> Vec<u8> {
 }
 
 pub(super) fn decode_generation(bytes: &[u8]) -> Result<GenerationRecord, DecodeError> {
-    let mut reader = Reader::new("a generation's record", bytes);
+    let mut reader = Reader::new(GENERATION, bytes);
     let (built, deployed, rules) = reader.take()?;
     let count = reader.count::<u32>()?;
     let patterns =

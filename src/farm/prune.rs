@@ -69,7 +69,7 @@ impl Farm {
         let candidates = self.generations(repo)?.into_iter().skip(retention.keep.max(1));
         let old = candidates.filter(|generation| {
             let held = Some(generation.commit) == current || Some(generation.commit) == pinned;
-            !held && generation.record.deployed.max(generation.record.built) < since
+            !held && generation.deployed.max(generation.built) < since
         });
         Ok(old.map(|generation| generation.commit).collect())
     }

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{BlobKey, Farm, FarmSettings, Plan, SharedDirs};
+use super::{BlobKey, Farm, FarmSettings, Generation, Plan, SharedDirs};
 use crate::codec;
 use crate::pause::Paused;
 use crate::progress::Progress;
@@ -147,8 +147,9 @@ impl TestFarm {
     pub(crate) fn plan(&self, repo: &RepoName, commit: CommitId) -> Plan {
         let read = self.farm().index().commit(&commit).unwrap().unwrap();
         let before = self.farm().generations(repo).unwrap();
-        let before = before.first().map(|generation| &generation.record);
-        self.farm().plan(commit, &read, &self.shared, before).unwrap()
+        let record = |generation: &Generation| self.farm().index().generation(repo, &generation.commit).unwrap();
+        let before = before.first().and_then(record);
+        self.farm().plan(commit, &read, &self.shared, before.as_ref()).unwrap()
     }
 
     /// Writes the blobs that `commit` needs, and builds it.

@@ -106,8 +106,8 @@ pub(super) fn sync(farm: &Farm, version: &Version) {
             continue;
         }
         let shared = SharedDirs::new(&SHARED).unwrap();
-        let record = before.as_ref().map(|generation| &generation.record);
-        let plan = farm.plan(version.id, &version.commit, &shared, record).unwrap();
+        let record = before.as_ref().and_then(|before| farm.index().generation(&repo(), &before.commit).unwrap());
+        let plan = farm.plan(version.id, &version.commit, &shared, record.as_ref()).unwrap();
         let mut came = false;
         for (id, missing) in farm.missing_blobs(&plan).unwrap() {
             let lacking = missing.executable.iter().copied().filter(|executable| {
