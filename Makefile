@@ -5,6 +5,8 @@
 # make window      how long a swap holds requests, beside a bare rename
 # make load        a primary with a thousand clients, ten thousand idle ones, and a crowd of bad ones; prints figures
 # make bench       benchmarks (release profile; ccache spares most of RocksDB)
+# make bench-peers the whole way of a change beside git, ostree, rsync and others, and beside what cannot be less, from 1 to 160 environments; writes what
+#                  came out into docs/performance.md (half an hour, best as root; benches/peers/main.rs tells how to make it short)
 # make fuzz        every fuzz target for 15 seconds; scripts/fuzz.sh runs one for longer
 # make fuzz-build  the fuzz targets, built but not run
 # make torture     hours of kills, power cuts, sweeps and fuzzing; goes on where it was interrupted (ANEW=1 begins again), and writes what it
@@ -16,7 +18,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := test
-.PHONY: test test-puppet demo check window load bench fuzz fuzz-build torture vectors
+.PHONY: test test-puppet demo check window load bench bench-peers fuzz fuzz-build torture vectors
 
 SETUP = . scripts/setup.sh
 
@@ -41,6 +43,9 @@ load:
 
 bench:
 	@$(SETUP); cargo bench --locked --bench micro
+
+bench-peers:
+	@need="build modules peers"; $(SETUP); cargo bench --locked --bench peers
 
 fuzz-build:
 	@scripts/fuzz.sh build
