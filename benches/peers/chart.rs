@@ -39,7 +39,7 @@ struct Panel {
 const PANELS: &[Panel] = &[
     Panel { name: "Cold commit", lines: &[(What::ColdCommit, None)] },
     Panel { name: "Commit, nothing changed", lines: &[(What::CommitSame, None)] },
-    Panel { name: "Commit of one environment, one file changed", lines: &[(What::CommitOne, None)] },
+    Panel { name: "Commit of one environment, one change", lines: &[(What::CommitOne, None)] },
     Panel { name: "First sync", lines: &[(What::FirstSync, None)] },
     Panel { name: "One changed file: sync and deploy", lines: &[(What::Deploy, None)] },
     Panel {
@@ -199,8 +199,12 @@ fn plot(svg: &mut String, panel: &Panel, lines: &[Line]) {
                 line.colour
             );
         }
-        if let (Some(label), Some(point)) = (line.label, line.points.first()) {
-            let _ = writeln!(svg, "<text x=\"{:.1}\" y=\"{:.1}\">{label}</text>", x(point.0), y(point.1) - 9.0);
+        if let (Some(label), Some(point)) = (line.label, line.points.last()) {
+            // The upper line's label above it, the lower one's below.
+            let below = lines.iter().any(|other| other.points.last().is_some_and(|last| last.1 > point.1));
+            let y = y(point.1) + if below { 20.0 } else { -11.0 };
+            let _ =
+                writeln!(svg, "<text x=\"{:.1}\" y=\"{y:.1}\" text-anchor=\"end\">{label}</text>", x(point.0) + 4.0);
         }
     }
 }

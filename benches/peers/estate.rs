@@ -161,6 +161,6 @@ impl Estate {
     pub(crate) fn edited(&self) -> String {
         let largest = self.modules.largest();
         let path = self.modules.largest_manifest().path.display();
-        format!("environments/{EDITED}/modules/{path}, in a module of {} files", largest.files.len())
+        format!("`environments/{EDITED}/modules/{path}`, in a module of {} files", largest.files.len())
     }
 }

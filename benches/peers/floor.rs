@@ -84,12 +84,12 @@ fn is(stat: &FileStat, kind: SFlag) -> bool {
 fn visit(pool: &ThreadPool, root: &Path, look: &Look<'_>) -> Result<(), String> {
     let failed = Mutex::new(None);
     let open = File::open(root).map_err(|error| format!("{}: {error}", root.display()))?;
-    pool.in_place_scope(|scope| descend(scope, Arc::new(open.into()), look, &failed));
+    pool.in_place_scope(|scope| descend(scope, &Arc::new(open.into()), look, &failed));
     failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
-fn descend<'a>(scope: &Scope<'a>, folder: Arc<OwnedFd>, look: &'a Look<'a>, failed: &'a Mutex<Option<String>>) {
-    if let Err(error) = look_at_all(scope, &folder, look, failed) {
+fn descend<'a>(scope: &Scope<'a>, folder: &Arc<OwnedFd>, look: &'a Look<'a>, failed: &'a Mutex<Option<String>>) {
+    if let Err(error) = look_at_all(scope, folder, look, failed) {
         *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     }
 }
@@ -109,7 +109,7 @@ fn look_at_all<'a>(
             scope.spawn(move |scope| {
                 let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
                 match openat(&*above, name.as_c_str(), flags, Mode::empty()) {
-                    Ok(opened) => descend(scope, Arc::new(opened), look, failed),
+                    Ok(opened) => descend(scope, &Arc::new(opened), look, failed),
                     Err(error) => {
                         *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{name:?}: {error}"));
                     }

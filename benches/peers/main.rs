@@ -11,6 +11,7 @@
 //! floor.rs      what cannot be less; what a tree takes up
 //! stage.rs      who takes turns, and how a figure is taken
 //! round.rs      what is done in a round
+//! window.rs     (of `make window`) how long a swap holds requests
 //! compare.rs    whether what was delivered is right
 //! results.rs    what was measured, kept below the build; machine.rs on what
 //! report.rs     the tables of docs/performance.md; verdicts.rs what was aimed at, show.rs figures for people
@@ -42,6 +43,8 @@ mod round;
 mod show;
 mod stage;
 mod verdicts;
+#[path = "../window/window.rs"]
+mod window;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -56,8 +59,11 @@ use results::Results;
 use stage::{Context, Stage};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// With more environments than the table of what was aimed at has, only what is fast is measured, and with more than this in fewer rounds.
-const MANY: usize = 100;
+/// With more environments than this, fewer rounds are made.
+const MANY: usize = 16;
+
+/// With how many environments the slow peers are measured.
+const FOR_THE_SLOW: std::ops::RangeInclusive<usize> = 4..=16;
 
 /// Memory that is left to the processes, in bytes.
 const FOR_PROCESSES: u64 = 2 << 30;
@@ -153,19 +159,27 @@ fn grow(
     let (home, mut estate) = new_estate(options, medium)?;
     (results.estate, results.edited) = (estate.1, estate.0.edited());
     let estate = &mut estate.0;
+    let slow: Vec<&str> = peers.iter().filter(|peer| peer.slow).map(|peer| peer.name).collect();
+    let without: Vec<String> =
+        options.sizes.iter().filter(|size| !for_the_slow(**size, options)).map(ToString::to_string).collect();
+    if !slow.is_empty() && !without.is_empty() {
+        results.note(format!(
+            "{} are not measured with {} environments, to save time",
+            slow.join(", "),
+            without.join(", ")
+        ));
+    }
     for size in &options.sizes {
         let used = extend(context, &home, estate, *size)?;
         results.sizes.push(estate.size());
-        let mut here: Vec<&Peer> = peers.iter().copied().filter(|peer| !peer.slow || *size <= options.main).collect();
-        for peer in peers.iter().filter(|peer| peer.slow && *size > options.main) {
-            results.note(format!("{} is not measured with more than {} environments", peer.name, options.main));
-        }
+        let mut here: Vec<&Peer> =
+            peers.iter().copied().filter(|peer| !peer.slow || for_the_slow(*size, options)).collect();
         let rounds = if *size > MANY { options.rounds.min(2) } else { options.rounds };
         for round in 0..rounds {
             if medium == Medium::Memory && !fits(used, &mut here, results, *size) {
                 break;
             }
-            println!("{size} environments, round {} of {rounds}", round + 1);
+            println!("{}, round {} of {rounds}", show::environments(*size), round + 1);
             let mut stage = Stage::new(context, medium, false, estate, &here, results)?;
             stage.play(round == 0)?;
             if *size == options.main {
@@ -181,6 +195,11 @@ fn grow(
     Ok(())
 }
 
+/// Whether slow peers are measured with so many environments, too.
+fn for_the_slow(environments: usize, options: &Options) -> bool {
+    environments == options.main || FOR_THE_SLOW.contains(&environments)
+}
+
 /// The commits, with caches that are empty before each turn. Only who is fast.
 fn with_cold_caches(
     context: &Context,
@@ -193,7 +212,7 @@ fn with_cold_caches(
         results.note(error);
         return Ok(());
     }
-    println!("{} environments, cold caches", estate.size().environments);
+    println!("{}, cold caches", show::environments(estate.size().environments));
     let fast: Vec<&Peer> = peers.iter().copied().filter(|peer| !peer.slow).collect();
     Stage::new(context, medium, true, estate, &fast, results)?.commits()
 }
@@ -202,7 +221,7 @@ fn with_cold_caches(
 fn on_disk(options: &Options, context: &Context, peers: &[&'static Peer], results: &mut Results) -> Result<(), String> {
     let (home, (mut estate, _)) = new_estate(options, Medium::Disk)?;
     extend(context, &home, &mut estate, options.main)?;
-    println!("{} environments, on the disk", options.main);
+    println!("{}, on the disk", show::environments(options.main));
     Stage::new(context, Medium::Disk, false, &mut estate, peers, results)?.play(true)?;
     results.save()?;
     with_cold_caches(context, Medium::Disk, &mut estate, peers, results)
@@ -224,9 +243,9 @@ fn extend(context: &Context, home: &Place, estate: &mut Estate, environments: us
     floor::hash(&context.pool, estate.staging())?;
     let (size, used) = (estate.size(), floor::usage(&context.pool, estate.staging())?);
     println!(
-        "[{:7.1} s] {} environments: {} files, {} directories, {} in {} distinct contents, {} on the disk",
+        "[{:7.1} s] {}: {} files, {} directories, {} in {} distinct contents, {} on the disk",
         context.begun.elapsed().as_secs_f64(),
-        size.environments,
+        show::environments(size.environments),
         show::number(size.files as f64),
         show::number(size.directories as f64),
         show::shown(show::Unit::Bytes, size.bytes as f64),
@@ -247,9 +266,8 @@ fn fits(used: u64, peers: &mut Vec<&'static Peer>, results: &mut Results, enviro
         }
         let what = |who: &str| {
             let [need, free] = [need, free].map(|bytes| show::shown(show::Unit::Bytes, bytes as f64));
-            format!(
-                "{who} is left out with {environments} environments: {need} are needed, and {free} of memory are free"
-            )
+            let size = show::environments(environments);
+            format!("{who} is left out with {size}: {need} are needed, and {free} of memory are free")
         };
         match peers.pop() {
             Some(peer) => results.note(what(peer.name)),

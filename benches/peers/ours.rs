@@ -138,14 +138,14 @@ impl<'a> Ours<'a> {
         if one {
             command.args(["-e", EDITED]);
         }
-        json(run(&mut command)?)
+        json(&run(&mut command)?)
     }
 
     /// The command `client --once`.
     pub(crate) fn sync_once(&self, name: &str) -> Result<(Duration, RepoStatus), String> {
         let mut command = program();
         command.args(["client", "--once", "--json", "--config"]).arg(self.client_settings(name)?);
-        let (time, report): (_, ClientReport) = json(run(&mut command)?)?;
+        let (time, report): (_, ClientReport) = json(&run(&mut command)?)?;
         let status = report.repos.into_values().next();
         status.map(|status| (time, status)).ok_or_else(|| "a report without a repo".into())
     }
@@ -232,7 +232,7 @@ pub(crate) fn still_memory(daemon: &Daemon) -> Result<u64, String> {
     Ok(last)
 }
 
-fn json<T: DeserializeOwned>(ran: Ran) -> Result<(Duration, T), String> {
+fn json<T: DeserializeOwned>(ran: &Ran) -> Result<(Duration, T), String> {
     let value = serde_json::from_slice(&ran.stdout).map_err(|error| format!("an answer: {error}"))?;
     Ok((ran.time, value))
 }

@@ -1,12 +1,13 @@
 //! What users could take instead, as commands.
 //!
-//! In a command `{staging}` is what is committed, `{store}` what keeps commits, `{out}` the receiver's directory, and `{n}` the number of the commit. A command runs as
-//! it stands, without a shell, in `{out}`; each peer keeps its own promises as it comes (git and rsync sync nothing to the disk, ostree does).
+//! In a command `{staging}` is what is committed, `{edited}` the environment of which a file changes, `{store}` what keeps commits, `{out}` the receiver's directory, and
+//! `{n}` the number of the commit. A command runs as it stands, without a shell, in `{out}`; each peer keeps its own promises as it comes (git and rsync sync nothing to the disk, ostree does).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::estate::EDITED;
 use crate::process::{self, run};
 
 type Commands = &'static [&'static str];
@@ -15,7 +16,7 @@ type Commands = &'static [&'static str];
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
     version: &'static str,
-    /// Measured with few environments only.
+    /// Not measured with many environments.
     pub(crate) slow: bool,
     /// How many times the room of staging it takes at most, with what it delivers.
     pub(crate) room: f64,
@@ -24,6 +25,8 @@ pub(crate) struct Peer {
     commit: Commands,
     /// A commit where nothing changed, where that is another command.
     same: Commands,
+    /// A commit of the edited environment, where that is another command.
+    one: Commands,
     /// Not counted: what a receiver has before its first sync.
     prepare: Commands,
     first: Commands,
@@ -48,6 +51,10 @@ pub(crate) const PEERS: &[Peer] = &[
             "git --git-dir={store} --work-tree={staging} add -A -f",
             "git --git-dir={store} --work-tree={staging} diff --cached --quiet",
         ],
+        one: &[
+            "git --git-dir={store} --work-tree={staging} add -A -f {edited}",
+            "git --git-dir={store} --work-tree={staging} commit -q -m {n}",
+        ],
         prepare: &[],
         first: &["git clone -q file://{store} {out}/tree"],
         again: &["git -C {out}/tree fetch -q", "git -C {out}/tree reset -q --hard origin/HEAD"],
@@ -63,6 +70,7 @@ pub(crate) const PEERS: &[Peer] = &[
         same: &[
             "ostree --repo={store} commit --canonical-permissions -b code --tree=dir={staging} --skip-if-unchanged",
         ],
+        one: &[],
         prepare: &["ostree --repo={out}/repo init --mode=bare-user-only"],
         first: &[
             "ostree --repo={out}/repo pull-local {store} code",
@@ -82,6 +90,7 @@ pub(crate) const PEERS: &[Peer] = &[
         begin: &[],
         commit: &[],
         same: &[],
+        one: &[],
         prepare: &[],
         first: &["rsync -a {staging}/ {out}/tree"],
         again: &["rsync -a {staging}/ {out}/tree"],
@@ -95,10 +104,12 @@ pub(crate) const PEERS: &[Peer] = &[
         begin: &[],
         commit: &["casync make --store={store}.castr {store}.caidx {staging}"],
         same: &[],
+        one: &[],
         prepare: &[],
-        first: &["casync extract --store={store}.castr {store}.caidx {out}/tree"],
-        again: &["casync extract --store={store}.castr {store}.caidx {out}/tree"],
-        tree: "{out}/tree",
+        first: &["casync extract --store={store}.castr {store}.caidx {out}/tree-{n}"],
+        // Over the old tree it takes three times as long.
+        again: &["casync extract --store={store}.castr {store}.caidx {out}/tree-{n}"],
+        tree: "{out}/tree-{n}",
     },
     Peer {
         name: "restic",
@@ -108,6 +119,7 @@ pub(crate) const PEERS: &[Peer] = &[
         begin: &["restic -q -r {store} init"],
         commit: &["restic -q -r {store} backup {staging}"],
         same: &[],
+        one: &[],
         prepare: &[],
         first: &["restic -q -r {store} restore latest --target {out}"],
         // This version writes every file again: that is not what anybody would do.
@@ -122,6 +134,7 @@ pub(crate) const PEERS: &[Peer] = &[
         begin: &["borg init -e none {store}"],
         commit: &["borg create {store}::{n} {staging}"],
         same: &[],
+        one: &[],
         prepare: &[],
         first: &["borg extract {store}::{n}"],
         again: &[],
@@ -177,6 +190,12 @@ impl Player {
         if self.peer.same.is_empty() { self.commit() } else { self.timed(self.peer.same) }
     }
 
+    /// Commits the edited environment, or everything where it knows no parts.
+    pub(crate) fn commit_one(&mut self) -> Result<Option<Duration>, String> {
+        self.commits += 1;
+        self.timed(if self.peer.one.is_empty() { self.peer.commit } else { self.peer.one })
+    }
+
     /// Brings everything to a receiver that has nothing.
     pub(crate) fn first_sync(&mut self) -> Result<Option<Duration>, String> {
         self.timed(self.peer.prepare)?;
@@ -208,6 +227,7 @@ impl Player {
     fn filled(&self, word: &str) -> String {
         let path = |path: &Path| path.to_string_lossy().into_owned();
         word.replace("{staging}", &path(&self.staging))
+            .replace("{edited}", &path(&self.staging.join("environments").join(EDITED)))
             .replace("{store}", &path(&self.folder.join("store")))
             .replace("{out}", &path(&self.out()))
             .replace("{n}", &self.commits.to_string())

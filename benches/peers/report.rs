@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use crate::chart;
+use crate::peers::PEERS;
 use crate::place::Medium;
 use crate::results::{FLOOR, OURS, Results, Setting, What};
-use crate::show::{Unit, number, shown, table};
+use crate::show::{Unit, environments, number, shown, table};
 use crate::verdicts::verdicts;
 
 const BEGIN: &str = "<!-- bench-peers: begin -->";
@@ -24,6 +25,8 @@ const MEASURES: &[(What, &str)] = &[
     (What::FsckPrimary, "fsck of a primary"),
     (What::Prune, "pruning one old generation; removing a copy"),
     (What::CodeId, "`sceneshift-code-id`; `/bin/true`"),
+    (What::Window, "paused for a swap, p50; a bare one"),
+    (What::WindowLong, "paused for a swap, p99; a bare one"),
     (What::WireFirst, "bytes of a first sync"),
     (What::WireOne, "bytes for one changed file"),
     (What::DiskFirst, "disk after a first sync"),
@@ -54,9 +57,9 @@ fn body(results: &Results) -> String {
     let medium = results.first_medium();
     let main = Setting { medium, cold_cache: false, environments: results.main };
     let mut text = format!("{}\n{}\n", machine(results), sizes(results));
-    text += &format!("### What was aimed at\n\nWith {} environments where no other number stands.\n\n", results.main);
+    text += &format!("### What was aimed at\n\nWith {} where no other number stands.\n\n", environments(results.main));
     text += &verdict_table(results);
-    text += &format!("\n### Everybody, {} environments, {}\n\n", results.main, medium_name(medium));
+    text += &format!("\n### Everybody, {}, {}\n\n", environments(results.main), medium_name(medium));
     text += &everybody(results, main);
     let cold = Setting { cold_cache: true, ..main };
     text += &part(results, cold, "The same with cold caches: emptied before each turn, those of the programs too");
@@ -80,8 +83,8 @@ fn machine(results: &Results) -> String {
     let machine = &results.machine;
     let peers: Vec<String> = results.peers.iter().map(|(name, version)| format!("{name} {version}")).collect();
     format!(
-        "{}: sceneshift {}. {} cores ({}), {} of memory, {}; disk: {}. Peers: {}. {} rounds, fewer with many environments; \
-         medians, with the least and the most where they differ. Edited: `{}`.\n",
+        "{}: sceneshift {}. {} cores ({}), {} of memory, {}; disk: {}. Peers: {}. Rounds: {}, fewer with many environments; \
+         medians, with the least and the most where they differ. Edited: {}.\n",
         results.date,
         results.version,
         machine.cores,
@@ -120,7 +123,7 @@ fn verdict_table(results: &Results) -> String {
 
 /// Rows that anybody has a figure of, and columns likewise.
 fn everybody(results: &Results, setting: Setting) -> String {
-    let who: Vec<&str> = [OURS, FLOOR].into_iter().chain(results.peers.keys().map(String::as_str)).collect();
+    let who: Vec<&str> = [OURS, FLOOR].into_iter().chain(PEERS.iter().map(|peer| peer.name)).collect();
     let has = |what: What, who: &str| results.middle(setting, what, who);
     let who: Vec<&str> =
         who.into_iter().filter(|who| MEASURES.iter().any(|(what, _)| has(*what, who).is_some())).collect();
@@ -147,23 +150,22 @@ fn part(results: &Results, setting: Setting, name: &str) -> String {
 
 /// One contestant, a column for each number of environments.
 fn growth(results: &Results, medium: Medium, who: &str) -> String {
-    let environments: Vec<usize> = results.sizes.iter().map(|size| size.environments).collect();
+    let sizes: Vec<usize> = results.sizes.iter().map(|size| size.environments).collect();
     let at = |what, environments| results.middle(Setting { medium, cold_cache: false, environments }, what, who);
-    let several = |what| environments.iter().filter(|size| at(what, **size).is_some()).count() > 1;
+    let several = |what| sizes.iter().filter(|size| at(what, **size).is_some()).count() > 1;
     let rows: Vec<Vec<String>> = MEASURES
         .iter()
         .filter(|(what, _)| several(*what))
         .map(|(what, name)| {
-            let cells = environments
-                .iter()
-                .map(|size| at(*what, *size).map_or_else(String::new, |middle| what.shown(middle.median)));
+            let cells =
+                sizes.iter().map(|size| at(*what, *size).map_or_else(String::new, |middle| what.shown(middle.median)));
             std::iter::once((*name).to_owned()).chain(cells).collect()
         })
         .collect();
     if rows.is_empty() {
         return String::new();
     }
-    let columns = environments.iter().map(|size| format!("{size} environments"));
+    let columns = sizes.iter().map(|size| environments(*size));
     let head: Vec<String> = std::iter::once(who.to_owned()).chain(columns).collect();
     format!("\n{}", table(&head, &rows))
 }

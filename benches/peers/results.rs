@@ -61,6 +61,10 @@ pub(crate) enum What {
     IdleClient,
     /// `sceneshift-code-id`, whole process; the floor is `/bin/true`.
     CodeId,
+    /// How long a swap holds requests, without drain and flush: the middle. Its floor is a bare link, made and renamed.
+    Window,
+    /// The same: the 99th percentile.
+    WindowLong,
 }
 
 /// One figure: seconds, bytes or a number.

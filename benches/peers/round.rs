@@ -15,6 +15,7 @@ use crate::peers::remove;
 use crate::process::run;
 use crate::results::{FLOOR, OURS, What};
 use crate::stage::Stage;
+use crate::window;
 
 /// How often in a round what takes little time is done.
 const TURNS: usize = 5;
@@ -40,6 +41,7 @@ impl Stage<'_> {
         self.fleet()?;
         self.idle()?;
         self.code_id()?;
+        self.window()?;
         self.fsck()?;
         self.prune()
     }
@@ -55,8 +57,10 @@ impl Stage<'_> {
             }
             Ok(time)
         })?;
-        let most = self.ours.primary()?.memory("VmHWM")?;
-        self.take(What::MemoryPrimary, OURS, most as f64);
+        if !self.cold_cache {
+            let most = self.ours.primary()?.memory("VmHWM")?;
+            self.take(What::MemoryPrimary, OURS, most as f64);
+        }
         self.their_turns(What::ColdCommit, 0, |player, _| player.commit())?;
         let turns = if self.cold_cache { 1 } else { TURNS };
         for turn in 0..turns {
@@ -73,7 +77,7 @@ impl Stage<'_> {
                 (time, answer) if answer.changes.modified == 1 => Ok(time),
                 (_, answer) => Err(format!("a commit of one file found {:?}", answer.changes)),
             })?;
-            self.their_turns(What::CommitOne, turn, |player, _| player.commit())?;
+            self.their_turns(What::CommitOne, turn, |player, _| player.commit_one())?;
         }
         Ok(())
     }
@@ -113,8 +117,8 @@ impl Stage<'_> {
     /// Not counted: who had fewer turns has not committed the last change yet.
     fn catch_up(&mut self) -> Result<(), String> {
         let mut players = std::mem::take(&mut self.players);
-        let behind = players.iter_mut().filter(|player| self.had_fewer_turns(What::CommitOne, player.peer.name));
-        let outcome = behind.map(|player| player.commit().map(drop)).collect();
+        let mut behind = players.iter_mut().filter(|player| self.had_fewer_turns(What::CommitOne, player.peer.name));
+        let outcome = behind.try_for_each(|player| player.commit().map(drop));
         self.players = players;
         if self.had_fewer_turns(What::CommitOne, OURS) { self.ours.commit(false).and(outcome) } else { outcome }
     }
@@ -225,7 +229,7 @@ impl Stage<'_> {
                 if player.peer.slow {
                     return Ok(None);
                 }
-                let commit = player.commit()?;
+                let commit = player.commit_one()?;
                 Ok(commit.zip(player.sync_again()?).map(|(commit, sync)| commit + sync))
             })?;
         }
@@ -254,6 +258,19 @@ impl Stage<'_> {
         for (who, mut times) in [(OURS, ours), (FLOOR, floor)] {
             times.sort();
             self.take_time(What::CodeId, who, times[PROGRAMS / 2]);
+        }
+        Ok(())
+    }
+
+    /// As `make window` measures it, in this place.
+    fn window(&mut self) -> Result<(), String> {
+        let folder = self.place.path().join("window");
+        std::fs::create_dir(&folder).map_err(|error| error.to_string())?;
+        self.settle()?;
+        let (bare, window) = window::measure(&folder);
+        for (who, [middle, long, _]) in [(OURS, window), (FLOOR, bare)] {
+            self.take(What::Window, who, middle / 1e6);
+            self.take(What::WindowLong, who, long / 1e6);
         }
         Ok(())
     }

@@ -23,7 +23,9 @@ impl What {
             | What::FsckClient
             | What::FsckPrimary
             | What::Prune
-            | What::CodeId => Unit::Seconds,
+            | What::CodeId
+            | What::Window
+            | What::WindowLong => Unit::Seconds,
             What::WireOne
             | What::WireFirst
             | What::DiskFirst
@@ -69,6 +71,11 @@ pub(crate) fn shown(unit: Unit, value: f64) -> String {
         (Unit::Bytes, _) => format!("{} GiB", digits(value / f64::from(1 << 30))),
         (Unit::Count, _) => number(value),
     }
+}
+
+/// A number of environments.
+pub(crate) fn environments(count: usize) -> String {
+    if count == 1 { "1 environment".into() } else { format!("{count} environments") }
 }
 
 /// 97012 as 97,012.

@@ -15,7 +15,7 @@ use crate::process;
 use crate::results::{FLOOR, OURS, Results, Sample, What};
 
 /// Who takes longer than this has one turn in a round.
-const LONG: Duration = Duration::from_secs(1);
+const LONG: Duration = Duration::from_millis(250);
 
 /// What lasts for the whole run.
 pub(crate) struct Context {
@@ -73,11 +73,7 @@ impl<'a> Stage<'a> {
         let environments = self.estate.size().environments;
         let (medium, cold_cache) = (self.medium, self.cold_cache);
         let at = self.context.begun.elapsed().as_secs_f64();
-        println!(
-            "[{at:7.1} s] {environments:3} environments: {who:<10} {:<16} {}",
-            format!("{what:?}"),
-            what.shown(value)
-        );
+        println!("[{at:7.1} s] {environments:3} | {who:<10} | {:<13} | {}", format!("{what:?}"), what.shown(value));
         self.results.samples.push(Sample { medium, cold_cache, environments, what, who: who.into(), value });
     }
 

@@ -2,7 +2,7 @@
 
 use crate::place::Medium;
 use crate::results::{FLOOR, Middle, OURS, Results, Setting, What};
-use crate::show::{number, shown, times};
+use crate::show::{self, number, shown, times};
 
 /// A line of the table.
 pub(crate) struct Verdict {
@@ -20,134 +20,68 @@ struct Figure {
     middle: Middle,
 }
 
+/// Whose figure stands beside ours.
+enum Beside {
+    Git,
+    /// Whoever of the peers has the best.
+    Best,
+    /// The best in another measure.
+    BestOf(What),
+    Floor,
+    /// Ours with the most environments is shown, and beside it ours with the fewest, but at least so many.
+    Growth(usize),
+}
+
 /// What a ratio has to be.
 enum Aim {
     /// The other one's figure by ours.
     Faster(f64),
     /// Ours by the other one's.
     AtMost(f64),
-    /// Ours by the other one's, and nothing was aimed at.
-    Shown,
+    /// As for `Faster`; what was aimed at cannot be told from it.
+    Shown(&'static str),
 }
 
+const ROWS: &[(&str, What, Beside, Aim)] = &[
+    ("cold commit", What::ColdCommit, Beside::Git, Aim::Faster(3.0)),
+    ("commit, nothing changed", What::CommitSame, Beside::Floor, Aim::AtMost(1.5)),
+    ("commit of one environment, one file changed", What::CommitOne, Beside::Best, Aim::Shown(CODAVOX)),
+    ("the same as it grows", What::CommitOne, Beside::Growth(1), Aim::AtMost(1.5)),
+    ("first sync", What::FirstSync, Beside::Best, Aim::Faster(3.0)),
+    ("one changed file to live, daemon", What::Deploy, Beside::Best, Aim::Faster(10.0)),
+    ("the same as it grows", What::Deploy, Beside::Growth(4), Aim::AtMost(1.5)),
+    ("one changed file to live, command", What::DeployCommand, Beside::BestOf(What::Deploy), Aim::Shown("none")),
+    ("commit posted to last of 3 clients live", What::Fleet, Beside::Best, Aim::Faster(10.0)),
+    ("paused for a swap, p50", What::Window, Beside::Floor, Aim::AtMost(10.0)),
+    ("paused for a swap, p99", What::WindowLong, Beside::Floor, Aim::Shown("none")),
+    ("first sync, bytes", What::WireFirst, Beside::Git, Aim::AtMost(1.1)),
+    ("fsck of a client", What::FsckClient, Beside::Floor, Aim::AtMost(1.5)),
+    ("fsck of a primary", What::FsckPrimary, Beside::Floor, Aim::AtMost(1.5)),
+    ("pruning one old generation; removing a copy", What::Prune, Beside::Best, Aim::Shown("only what nothing shares")),
+    ("`sceneshift-code-id`, whole process; `/bin/true`", What::CodeId, Beside::Floor, Aim::AtMost(3.0)),
+];
+
+const CODAVOX: &str = "20 times as fast as codavox, which is not run here";
+
+/// Memory, in MiB, that must not be reached; with the most environments, or with those of the table.
+const MEMORY: &[(&str, What, bool, u32)] = &[
+    ("memory of the primary, cold commit", What::MemoryPrimary, true, 256),
+    ("memory of a client, first sync", What::MemoryClient, true, 256),
+    ("memory of the primary, idle", What::IdlePrimary, false, 64),
+    ("memory of a client, idle", What::IdleClient, false, 64),
+];
+
+/// All lines of which there are figures.
 pub(crate) fn verdicts(results: &Results) -> Vec<Verdict> {
-    let read = Read(results);
-    let (main, sizes) = (results.main, read.sizes());
-    let (least, most) = (sizes.first().copied().unwrap_or(main), sizes.last().copied().unwrap_or(main));
-    let from = sizes.iter().copied().find(|size| *size >= 4).unwrap_or(least);
-    let ours = |what| read.one(what, OURS, main);
-    let floor = |what| read.one(what, FLOOR, main);
-    let named = |name: &str, what| read.one(what, name, main);
-    let rows = [
-        read.row(
-            "cold commit",
-            What::ColdCommit,
-            ours(What::ColdCommit),
-            named("git", What::ColdCommit),
-            Aim::Faster(3.0),
-        ),
-        read.row(
-            "commit, nothing changed",
-            What::CommitSame,
-            ours(What::CommitSame),
-            floor(What::CommitSame),
-            Aim::AtMost(1.5),
-        ),
-        read.row(
-            "commit of one environment, one file changed",
-            What::CommitOne,
-            ours(What::CommitOne),
-            read.best(What::CommitOne, main),
-            Aim::Shown,
-        ),
-        read.row(
-            &format!("the same in {most} environments and in {least}"),
-            What::CommitOne,
-            read.one(What::CommitOne, OURS, most),
-            read.one(What::CommitOne, OURS, least),
-            Aim::AtMost(1.5),
-        ),
-        read.row(
-            "first sync",
-            What::FirstSync,
-            ours(What::FirstSync),
-            read.best(What::FirstSync, main),
-            Aim::Faster(3.0),
-        ),
-        read.row(
-            "one changed file: sync and deploy, daemon",
-            What::Deploy,
-            ours(What::Deploy),
-            read.best(What::Deploy, main),
-            Aim::Faster(10.0),
-        ),
-        read.row(
-            "the same by `client --once`",
-            What::Deploy,
-            ours(What::DeployCommand),
-            read.best(What::Deploy, main),
-            Aim::Shown,
-        ),
-        read.row(
-            &format!("daemon, {most} environments and {from}"),
-            What::Deploy,
-            read.one(What::Deploy, OURS, most),
-            read.one(What::Deploy, OURS, from),
-            Aim::AtMost(1.5),
-        ),
-        read.row(
-            "commit posted to last of 3 clients live",
-            What::Fleet,
-            ours(What::Fleet),
-            read.best(What::Fleet, main),
-            Aim::Faster(10.0),
-        ),
-        read.row(
-            "first sync, bytes",
-            What::WireFirst,
-            ours(What::WireFirst),
-            named("git", What::WireFirst),
-            Aim::AtMost(1.1),
-        ),
-        read.row(
-            "fsck of a client",
-            What::FsckClient,
-            ours(What::FsckClient),
-            floor(What::FsckClient),
-            Aim::AtMost(1.5),
-        ),
-        read.row(
-            "fsck of a primary",
-            What::FsckPrimary,
-            ours(What::FsckPrimary),
-            floor(What::FsckPrimary),
-            Aim::AtMost(1.5),
-        ),
-        read.row(
-            "pruning one old generation",
-            What::Prune,
-            ours(What::Prune),
-            read.best(What::Prune, main),
-            Aim::Shown,
-        ),
-        read.row(
-            "`sceneshift-code-id`, whole process",
-            What::CodeId,
-            ours(What::CodeId),
-            floor(What::CodeId),
-            Aim::AtMost(3.0),
-        ),
-    ];
+    let (read, main) = (Read(results), results.main);
+    let sizes = read.sizes();
+    let most = sizes.last().copied().unwrap_or(main);
+    let rows = ROWS.iter().filter_map(|(name, what, beside, aim)| read.row(name, *what, beside, aim));
     let wire = sizes.iter().filter_map(|size| read.wire(*size));
-    let memory = [
-        ("memory of the primary, cold commit", What::MemoryPrimary, most, 256),
-        ("memory of a client, first sync", What::MemoryClient, most, 256),
-        ("memory of the primary, idle", What::IdlePrimary, main, 64),
-        ("memory of a client, idle", What::IdleClient, main, 64),
-    ];
-    let memory =
-        memory.into_iter().filter_map(|(name, what, size, mebibytes)| read.memory(name, what, size, mebibytes));
-    rows.into_iter().flatten().chain(wire).chain(read.disk(main)).chain(read.inodes(main)).chain(memory).collect()
+    let memory = MEMORY.iter().filter_map(|(name, what, at_most, limit)| {
+        read.memory(name, *what, if *at_most { most } else { main }, *limit)
+    });
+    rows.chain(wire).chain(read.disk(main)).chain(read.inodes(main)).chain(memory).collect()
 }
 
 struct Read<'a>(&'a Results);
@@ -169,35 +103,54 @@ impl Read<'_> {
         all.min_by(|one, other| one.middle.median.total_cmp(&other.middle.median))
     }
 
-    /// `None` where we were not measured.
-    fn row(&self, name: &str, what: What, ours: Option<Figure>, beside: Option<Figure>, aim: Aim) -> Option<Verdict> {
-        let ours = ours?.middle;
-        let ratio = beside.as_ref().map(|beside| match aim {
-            Aim::Faster(_) => beside.middle.median / ours.median,
-            Aim::AtMost(_) | Aim::Shown => ours.median / beside.middle.median,
-        });
+    /// `None` where there is nothing to show.
+    fn row(&self, name: &str, what: What, beside: &Beside, aim: &Aim) -> Option<Verdict> {
+        let main = self.0.main;
+        let (mut name, mut here) = (name.to_owned(), main);
+        let beside = match beside {
+            Beside::Git => self.one(what, "git", main),
+            Beside::Best => self.best(what, main),
+            Beside::BestOf(other) => self.best(*other, main),
+            Beside::Floor => self.one(what, FLOOR, main),
+            Beside::Growth(from) => {
+                let sizes = self.sizes();
+                let few = *sizes.iter().find(|size| *size >= from)?;
+                here = *sizes.last().filter(|most| **most > few)?;
+                name = format!("{name}: {here} environments, and {few}");
+                self.one(what, OURS, few)
+            }
+        };
+        let ours = self.one(what, OURS, here)?.middle;
+        let by = beside.as_ref().map(|beside| beside.middle.median / ours.median);
         let beside = beside.map_or_else(
             || "not measured".to_owned(),
             |beside| format!("{} {}", beside.who, what.shown(beside.middle.median)),
         );
-        let (target, met) = match aim {
-            Aim::Faster(least) => (format!("at least {least} times faster"), ratio.map(|ratio| ratio >= least)),
-            Aim::AtMost(most) => (format!("at most {most} times"), ratio.map(|ratio| ratio <= most)),
-            Aim::Shown => ("none".to_owned(), None),
+        let (ratio, target, met) = match aim {
+            Aim::Faster(least) => {
+                (by.map(faster), format!("at least {least} times as fast"), by.map(|by| by >= *least))
+            }
+            Aim::AtMost(most) => {
+                let ratio = by.map(|by| format!("{} times", times(1.0 / by)));
+                (ratio, format!("at most {most} times"), by.map(|by| 1.0 / by <= *most))
+            }
+            Aim::Shown(target) => (by.map(faster), (*target).to_owned(), None),
         };
-        let ratio = match (&aim, ratio) {
-            (_, None) => String::new(),
-            (Aim::Faster(_), Some(ratio)) => format!("{} times faster", times(ratio)),
-            (_, Some(ratio)) => format!("{} times", times(ratio)),
-        };
-        Some(Verdict { what: name.into(), ours: what.shown_middle(ours), beside, ratio, target, met })
+        Some(Verdict {
+            what: name,
+            ours: what.shown_middle(ours),
+            beside,
+            ratio: ratio.unwrap_or_default(),
+            target,
+            met,
+        })
     }
 
     fn wire(&self, environments: usize) -> Option<Verdict> {
         let ours = self.one(What::WireOne, OURS, environments)?.middle.median;
         let file = self.one(What::WireOne, FLOOR, environments)?.middle.median;
         Some(Verdict {
-            what: format!("one changed file, bytes, {environments} environments"),
+            what: format!("one changed file, bytes, {}", show::environments(environments)),
             ours: What::WireOne.shown(ours),
             beside: format!("the file, compressed: {}", What::WireOne.shown(file)),
             ratio: format!("{} more", What::WireOne.shown(ours - file)),
@@ -244,7 +197,7 @@ impl Read<'_> {
         let ours = self.one(what, OURS, environments)?.middle;
         let limit = f64::from(mebibytes) * f64::from(1 << 20);
         Some(Verdict {
-            what: format!("{name}, {environments} environments"),
+            what: format!("{name}, {}", show::environments(environments)),
             ours: what.shown_middle(ours),
             beside: String::new(),
             ratio: String::new(),
@@ -252,6 +205,11 @@ impl Read<'_> {
             met: Some(ours.most < limit),
         })
     }
+}
+
+/// How many times as fast we are.
+fn faster(by: f64) -> String {
+    format!("{} times as fast", times(by))
 }
 
 impl Results {
