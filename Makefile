@@ -6,6 +6,8 @@
 # make load        a primary with a thousand clients, ten thousand idle ones, and a crowd of bad ones; prints figures
 # make bench       benchmarks (release profile; ccache spares most of RocksDB)
 # make profile     where the time of each path goes, by perf; writes tables into docs/performance.md
+# make bench-peers the whole way of a change beside git, ostree, rsync and others, and beside what cannot be less, from 1 to 160 environments; writes what
+#                  came out into docs/performance.md (half an hour, best as root; benches/peers/main.rs tells how to make it short)
 # make fuzz        every fuzz target for 15 seconds; scripts/fuzz.sh runs one for longer
 # make fuzz-build  the fuzz targets, built but not run
 # make torture     hours of kills, power cuts, sweeps and fuzzing; goes on where it was interrupted (ANEW=1 begins again), and writes what it
@@ -17,7 +19,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := test
-.PHONY: test test-puppet demo check window load bench profile fuzz fuzz-build torture vectors
+.PHONY: test test-puppet demo check window load bench bench-peers profile fuzz fuzz-build torture vectors
 
 SETUP = . scripts/setup.sh
 
@@ -45,6 +47,9 @@ bench:
 
 profile:
 	@need="build modules perf"; $(SETUP); cargo build --locked --release --bin sceneshift; scripts/profile.sh "$$CARGO_TARGET_DIR/release/sceneshift"
+
+bench-peers:
+	@need="build modules peers"; $(SETUP); cargo bench --locked --bench peers
 
 fuzz-build:
 	@scripts/fuzz.sh build

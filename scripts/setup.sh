@@ -2,7 +2,7 @@
 # words of these: "build" (the default), "modules" (Puppet modules, where they are of use), "puppet" (a Puppet Server, an
 # agent and r10k, for the tests that need real ones), "disks" (what makes and breaks file systems, for the tests that need their own; without
 # it, or without root, these are skipped and say so), "guards" (what counts system calls, for the tests that bound them; skipped likewise),
-# "perf" (what watches where time goes, for profiles).
+# "perf" (what watches where time goes, for profiles), "peers" (what `make bench-peers` measures beside us; one that is missing is left out, and named).
 #
 #   CARGO_TARGET_DIR   a folder outside the checkout, so that RocksDB (ten minutes of C++) survives `git clean`
 #   CC, CXX            through ccache, so that it survives a new profile, too
@@ -93,6 +93,20 @@ case " $need " in *" modules "*)
         # shellcheck disable=SC2046
         setup_install $(apt-get update -qq && apt-cache pkgnames puppet-module-) >/dev/null 2>&1 ||
             echo "setup: they could not be installed; examples/control-repo is used" >&2
+    fi
+    ;;
+esac
+
+# One after another: what cannot be had is left out, and the rest is measured.
+case " $need " in *" peers "*)
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        for setup_package in git ostree rsync casync restic borgbackup mount e2fsprogs; do
+            case $setup_package in borgbackup) setup_file=borg ;; e2fsprogs) setup_file=mkfs.ext4 ;; *) setup_file=$setup_package ;; esac
+            if ! setup_has "$setup_file" >/dev/null; then
+                echo "setup: installing $setup_package" >&2
+                setup_install "$setup_package" >/dev/null 2>&1 || echo "setup: $setup_package could not be installed" >&2
+            fi
+        done
     fi
     ;;
 esac

@@ -5,7 +5,7 @@ use crate::support::strace::{self, OPENS, READS, SYNCS, WRITES};
 
 /// Of a commit where nothing changed: for each file in staging, for each directory there.
 const UNCHANGED_PER_FILE: u64 = 1;
-const UNCHANGED_PER_DIR: u64 = 14;
+const UNCHANGED_PER_DIR: u64 = 8;
 const UNCHANGED_WRITES: u64 = 2;
 
 /// What a commit of one changed file may write to the store, and what any commit may sync.
@@ -14,8 +14,8 @@ const SYNCS_OF_ANY: u64 = 2;
 
 /// Of a first commit: for each file in staging, for each directory there; in the store for each distinct content, and for all trees and
 /// what is remembered of staging.
-const FIRST_PER_FILE: u64 = 8;
-const FIRST_PER_DIR: u64 = 19;
+const FIRST_PER_FILE: u64 = 6;
+const FIRST_PER_DIR: u64 = 12;
 const FIRST_WRITES_PER_BLOB: u64 = 1;
 const FIRST_WRITES_OF_TREES: u64 = 54;
 
