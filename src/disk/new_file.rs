@@ -41,17 +41,13 @@ impl NewFile {
         self.change("write", |mut file| file.write_all(bytes))
     }
 
-    /// What it is now.
-    pub fn stat(&self) -> Result<Stat, DiskError> {
-        stat_of(&self.file).map_err(DiskError::at("look at", &self.path))
-    }
-
-    /// Sets its permission bits, where it has others.
-    pub fn set_mode(&self, mode: u32) -> Result<(), DiskError> {
-        if self.stat()?.mode == mode {
-            return Ok(());
+    /// Sets its permission bits, where it has others. Gives what a look at it showed before that.
+    pub fn set_mode(&self, mode: u32) -> Result<Stat, DiskError> {
+        let stat = stat_of(&self.file).map_err(DiskError::at("look at", &self.path))?;
+        if stat.mode != mode {
+            self.change("set the mode of", |file| nix::sys::stat::fchmod(file, Mode::from_bits_truncate(mode)))?;
         }
-        self.change("set the mode of", |file| nix::sys::stat::fchmod(file, Mode::from_bits_truncate(mode)))
+        Ok(stat)
     }
 
     /// Sets its mtime and atime, in nanoseconds since 1970.

@@ -247,9 +247,8 @@ impl Temporary<'_> {
     /// nothing otherwise.
     fn place(mut self, key: BlobKey, size: u64, full: bool) -> Result<(), FarmError> {
         let farm = self.farm;
-        self.file.set_mode(key.mode(farm.settings.file_mode))?;
+        let inode = self.file.set_mode(key.mode(farm.settings.file_mode))?.inode;
         self.file.set_mtime(blob_mtime(&key.id))?;
-        let inode = self.file.stat()?.inode;
         let vouched = farm.index.blob(key)?;
         let replaces = vouched.is_some();
         if replaces {

@@ -17,7 +17,7 @@ const SYNCS_OF_ANY: u64 = 2;
 const FIRST_PER_FILE: u64 = 6;
 const FIRST_PER_DIR: u64 = 12;
 const FIRST_WRITES_PER_BLOB: u64 = 1;
-const FIRST_WRITES_OF_TREES: u64 = 54;
+const FIRST_WRITES_OF_TREES: u64 = 84;
 
 /// How many more calls of a kind a commit of one environment may make in the store where there are six times as many environments: the
 /// list of them is longer.
