@@ -167,7 +167,7 @@ fn grow(
         options.sizes.iter().filter(|size| !for_the_slow(**size, options)).map(ToString::to_string).collect();
     if !slow.is_empty() && !without.is_empty() {
         results.note(format!(
-            "{} are not measured with {} environments, to save time",
+            "{}: not measured where the number of environments is {}, to save time",
             slow.join(", "),
             without.join(", ")
         ));
