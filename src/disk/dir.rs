@@ -397,15 +397,6 @@ impl Dir {
 
     // ---- durability ----
 
-    /// Makes the file `name` durable, with its mode and time; the name itself is the directory's.
-    pub fn sync_file<N: Step + ?Sized>(&self, name: &N) -> Result<(), DiskError> {
-        let file = self.open_file(name)?;
-        seam::allow(&self.path)?;
-        file.sync_all().map_err(DiskError::at("sync", &self.path_of(name)))?;
-        seam::tell(Event::Synced(&self.path, file.as_fd()));
-        Ok(())
-    }
-
     /// Makes the directory's entries durable.
     pub fn sync(&self) -> Result<(), DiskError> {
         seam::allow(&self.path)?;

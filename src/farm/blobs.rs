@@ -48,11 +48,6 @@ impl BlobWriter<'_> {
         Ok(())
     }
 
-    /// How many bytes were taken.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
     /// Checks that the bytes are those of `expected`, and puts them in place: as a plain file, an executable one, or both.
     pub fn finish(self, expected: BlobId, executable: &BTreeSet<bool>) -> Result<(), FarmError> {
         self.finish_as(expected, executable, false)
